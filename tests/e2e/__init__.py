@@ -1,1 +1,4 @@
-"""On a real node, with the images and the chart. A package: its clusters go with its last test."""
+"""Tests on a real node, with the images and the chart.
+
+The folder is a package: the fixtures of its clusters have this scope and end with the last test.
+"""

@@ -1,6 +1,6 @@
-"""The stages: the best cluster this machine can run with images and chart, and a process node.
+"""The clusters of the tests: the best kind that this machine can run, with images and chart, and a process node.
 
-``TRAINYARD_E2E_CLUSTER`` names a cluster to use for the first and to keep, for quick turns at the keyboard.
+``TRAINYARD_E2E_CLUSTER`` names a cluster to use for the first one and to keep. This saves its start in development.
 """
 
 import os
@@ -19,7 +19,7 @@ _PREFIX = "e2e-"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of this folder and give it the time a cold start of a cluster takes."""
+    """Mark every test of this folder, and give it the time for a first start of a cluster."""
     for item in items:
         if "tests/e2e" in str(item.path):
             item.add_marker(pytest.mark.e2e)
@@ -28,17 +28,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def stage(node: Stage) -> Iterator[Stage]:
-    """Yield the node with no object of trainyard's on it: files on one worker may use the same names."""
+    """Yield the node without objects of trainyard, because files on one worker may use the same names."""
     yield node
     node.clear()
 
 
 @pytest.fixture(scope="package")
 def node(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """Yield trainyard on a node that runs images. One that cannot start is an error, never a skip.
+    """Yield trainyard on a node that runs images. If it cannot start, the test fails. It is never skipped.
 
-    It goes with the last test of this folder: an idle cluster takes a tenth of a core from the tests after it.
-    Torch's image is as large as all others together, and costs least on a node that begins with it.
+    It ends with the last test of this folder: an idle cluster takes a tenth of a core from later tests. Torch's image
+    is as large as all others together. To load it at the start of the node costs least.
     """
     torch = any("torch" in item.path.name for item in request.session.items)
     if given := os.environ.get(CLUSTER_ENV):
@@ -61,7 +61,7 @@ def process_stage() -> Iterator[Stage]:
 def _stage(part: str, kind: Kind | None, *, torch: bool = False) -> Iterator[Stage]:
     for name in state.names():
         if name.startswith(_PREFIX) and not Path("/proc", name.rpartition("-")[2]).exists():
-            lifecycle.down(name, print)  # of a run that was killed
+            lifecycle.down(name, print)  # left by a test run that was killed
     name = f"{_PREFIX}{part}-{os.getpid()}"
     try:
         stage = Stage.set_up(name, kind, torch=torch)

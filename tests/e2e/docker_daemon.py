@@ -1,6 +1,7 @@
-"""A Docker daemon of our own, in a folder that goes with it: nobody else's daemon, socket, images or rules are touched.
+"""A Docker daemon of the test's own, in a folder that is deleted with it.
 
-The programs come out of Debian's package without its installation, which would start a daemon for the whole machine.
+It does not touch another daemon, its socket, images or network rules. The programs come from Debian's package, which is
+unpacked but not installed: an installation would start a daemon for the whole machine.
 """
 
 import json
@@ -20,7 +21,7 @@ from cluster.processes import ProcessTable, wait_for
 from cluster.state import cache_folder, only_one
 
 BASE = "localhost/trainyard-base-here:1"
-"""Debian with Python, and the authorities and the index that pip has on this machine."""
+"""Debian with Python, and pip's certificate authorities and index of this machine."""
 
 _PACKAGE = "docker.io"
 _OWN_MOUNTS = ("unshare", "--mount", "--propagation=private", "--")
@@ -29,7 +30,7 @@ _FETCH_SECONDS = 300
 _BUILD_SECONDS = 1700
 _DAEMON = "dockerd"
 _NO_NETWORK = ("--iptables=false", "--ip-masq=false", "--bridge=none")
-"""Builds use the network of this machine, and no rule or bridge is left on it."""
+"""Builds use the network of this machine. The daemon leaves no rule and no bridge on it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Docker:
     environment: Mapping[str, str]
 
     def __call__(self, *arguments: str, timeout: float = _BUILD_SECONDS) -> str:
-        """Run a docker command and return its output. Raises :class:`ClusterError` with what docker said."""
+        """Run a docker command and return its output. Raises :class:`ClusterError` with docker's message."""
         return run(("docker", *arguments), timeout=timeout, env={**os.environ, **self.environment})
 
     def build(self, context: Path, tag: str, *options: str) -> None:
@@ -48,7 +49,7 @@ class Docker:
 
 
 def obstacle() -> str | None:
-    """Return why no daemon can run here, or ``None``."""
+    """Return the reason why no daemon can run here, or ``None``."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return "a Docker daemon of its own needs root on Debian or Ubuntu"
     if not succeeds((*_OWN_MOUNTS, "true")):
@@ -58,19 +59,19 @@ def obstacle() -> str | None:
 
 @contextmanager
 def docker_daemon() -> Iterator[Docker]:
-    """Run a daemon with the base image for the length of a ``with`` block."""
+    """Run a daemon with the base image until the end of the ``with`` block."""
     packages.ensure({**packages.NODE_PACKAGES, **packages.BASE_PACKAGES}, print)
     programs = _programs()
-    # A short name: a socket's path has 107 bytes at most.
+    # A short name: the path of a socket has at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="ty-docker-"))
     table = ProcessTable(folder, _OWN_MOUNTS)
     search = os.pathsep.join((str(programs / "usr/bin"), str(programs / "usr/sbin"), os.environ["PATH"], "/usr/sbin"))
-    # A folder of its own for the client too: the user's may name another context.
+    # The client needs its own folder too: the user's configuration may name another context.
     client = {"DOCKER_HOST": f"unix://{folder / 'socket'}", "DOCKER_CONFIG": str(folder / "client")}
     docker = Docker({"PATH": search, "DOCKER_BUILDKIT": "1", **client})
     try:
         table.start(_DAEMON, _command(folder), {"PATH": search})
-        wait_for("the Docker daemon", lambda: _answers(table, docker), _START_SECONDS, lambda: table.tail(_DAEMON))
+        wait_for("the Docker daemon", lambda: _responds(table, docker), _START_SECONDS, lambda: table.tail(_DAEMON))
         _provide_base(docker, folder / "base")
         yield docker
     finally:
@@ -79,7 +80,7 @@ def docker_daemon() -> Iterator[Docker]:
 
 
 def _programs() -> Path:
-    """Return the unpacked package, fetched once and kept in the cache."""
+    """Return the unpacked package. It is downloaded once and kept in the cache."""
     unpacked = cache_folder() / "docker"
     with only_one(unpacked.with_suffix(".lock")):
         if not unpacked.exists():
@@ -102,7 +103,7 @@ def _fetch(folder: Path) -> None:
 def _command(folder: Path) -> tuple[str, ...]:
     config = folder / "daemon.json"
     config.write_text(json.dumps({"exec-opts": ["native.cgroupdriver=cgroupfs"], "storage-driver": "overlay2"}))
-    places = {
+    paths = {
         "config-file": config,
         "data-root": folder / "data",
         "exec-root": folder / "exec",
@@ -111,12 +112,12 @@ def _command(folder: Path) -> tuple[str, ...]:
     return (
         "dockerd",
         f"--host=unix://{folder / 'socket'}",
-        *(f"--{name}={path}" for name, path in places.items()),
+        *(f"--{name}={path}" for name, path in paths.items()),
         *_NO_NETWORK,
     )
 
 
-def _answers(table: ProcessTable, docker: Docker) -> bool:
+def _responds(table: ProcessTable, docker: Docker) -> bool:
     table.insist()
     try:
         docker("info", timeout=10)
@@ -129,9 +130,9 @@ def _provide_base(docker: Docker, folder: Path) -> None:
     docker("load", "--input", str(base_archive(print)))
     folder.mkdir()
     lines = [f"FROM {base_name()}"]
-    for host, inside in pip_files(folder):
+    for host, target in pip_files(folder):
         if host.parent != folder:
             shutil.copy(host, folder)
-        lines.append(f"COPY {host.name} {inside}")
+        lines.append(f"COPY {host.name} {target}")
     (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
     docker.build(folder, BASE)

@@ -1,4 +1,4 @@
-"""`kubectl port-forward` as a user runs it: to a Service, on a free port of this machine."""
+"""`kubectl port-forward` to a Service, on a free port of this machine, as a user runs it."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ _END_SECONDS = 10
 
 @contextmanager
 def port_forward(stage: Stage, namespace: str, service: str, port: int) -> Iterator[str]:
-    """Yield the address at which the Service answers meanwhile. What kubectl says at its end is shown by pytest."""
+    """Yield the address of the Service. Pytest shows kubectl's output at the end."""
     command = forward_command(program(), stage.cluster.kubeconfig, f"{namespace}/{service}", _ANY_PORT, port)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
         assert forward.stdout is not None

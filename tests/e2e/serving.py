@@ -1,4 +1,4 @@
-"""What the serving tests do on a stage: train a version, deploy a model, wait for its status, predict meanwhile."""
+"""Functions of the serving tests: train a version, deploy a model, wait for its status, and send predictions."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ REGRESSION: Json = {
 
 @dataclass(frozen=True)
 class Served:
-    """One model with its ModelDeployment, which has the model's name unless it is given another."""
+    """One model with its ModelDeployment. Without ``name`` the ModelDeployment has the name of the model."""
 
     stage: Stage
     model: str
@@ -37,7 +37,7 @@ class Served:
         return self.name or self.model
 
     def train(self, name: str, **spec: Any) -> int:
-        """Train a version and return its number once the gates have judged it."""
+        """Train a version. Return its number once it has a verdict."""
         self.stage.apply(name, modelName=self.model, **{**REGRESSION, "data": self.data, **spec})
         job = self.stage.wait_for_phase(name, "Succeeded", "Failed")
         assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
@@ -61,7 +61,7 @@ class Served:
         self.stage.kubectl("apply", "-f", "-", stdin=json.dumps(body))
 
     def act(self, verb: str) -> str:
-        """Ask for a verb, with a token of its own, and return the annotation."""
+        """Request an action with a new token, and return the annotation."""
         action = f"{verb}/{datetime.now(UTC).strftime('%H.%M.%S.%f')}"
         self.stage.kubectl("annotate", "md", self.deployment, f"{meta.ACTION_ANNOTATION}={action}", "--overwrite")
         return action
@@ -72,20 +72,20 @@ class Served:
         return found
 
     def wait(self, what: str, holds: Callable[[Json], Any]) -> Json:
-        """Wait until the status holds, and return it."""
+        """Wait until ``holds`` is true for the status, and return the status."""
 
-        def look() -> Json | None:
+        def check() -> Json | None:
             status = self.status()
             return status if holds(status) else None
 
         try:
-            found: Json = self.stage.wait_until(f"ModelDeployment {self.deployment} {what}", look, SERVING_SECONDS)
+            found: Json = self.stage.wait_until(f"ModelDeployment {self.deployment} {what}", check, SERVING_SECONDS)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{json.dumps(self.status(), indent=1)}") from error
         return found
 
     def serves(self, version: int) -> Json:
-        """Wait until this version serves and nothing else is under way."""
+        """Wait until this version serves and no rollout is in progress."""
         return self.wait(
             f"to serve version {version}",
             lambda status: (
@@ -95,7 +95,7 @@ class Served:
         )
 
     def rejects(self, version: int) -> Json:
-        """Wait until this version is rejected and quarantined; return the entry."""
+        """Wait until this version is rejected and quarantined. Return its entry."""
         status = self.wait(f"to reject version {version}", lambda status: _rejection(status, version))
         what = f"version {version} of {self.model} to be Quarantined"
         self.stage.wait_until(what, lambda: self.version(version)["status"]["phase"] == "Quarantined", SERVING_SECONDS)
@@ -103,16 +103,17 @@ class Served:
 
     @contextmanager
     def clients(self) -> Iterator[Client]:
-        """Predict all the time, anew and over kept connections; whatever fails, fails the test.
+        """Send predictions all the time, over new and over kept connections. A failed request fails the test.
 
-        They begin once requests go where the status says: kube-proxy follows the Service a moment later.
+        The clients start once the Service sends requests to the active version: kube-proxy follows the status with a
+        delay.
         """
         route = service_route(self.stage.cluster, JOBS_NAMESPACE, self.deployment, 80)
         with Client(route, self.model) as first:
             first.wait_for_version(self.status()["activeVersion"], SERVING_SECONDS)
-        with Client(route, self.model) as anew, Client(route, self.model, keep_alive=True) as kept:
-            yield anew
-        for client in (anew, kept):
+        with Client(route, self.model) as fresh, Client(route, self.model, keep_alive=True) as kept:
+            yield fresh
+        for client in (fresh, kept):
             assert client.tally.answered > 0
             assert client.tally.failures == [], str(client.tally)
 
@@ -122,8 +123,8 @@ class Served:
         return self.stage.items("pods", f"{meta.DEPLOYMENT_UID_LABEL}={uid},{meta.VERSION_LABEL}={version}")
 
 
-def says(status: Json, kind: str) -> str:
-    """Return the message of a condition; empty where it does not stand."""
+def true_message(status: Json, kind: str) -> str:
+    """Return the message of a condition that is True, or an empty text."""
     conditions: list[Json] = status.get("conditions", [])
     return next((each["message"] for each in conditions if each["type"] == kind and each["status"] == "True"), "")
 

@@ -1,6 +1,6 @@
-"""A cluster with trainyard on it, and what a test does there: apply with kubectl, wait and look.
+"""A cluster with trainyard, and the actions of a test: apply with kubectl, wait and check.
 
-What is looked at again and again is asked over one connection: a kubectl for each look takes a third of a core.
+Repeated reads use one connection to the API server. One kubectl process per read would take a third of a core.
 """
 
 import json
@@ -46,7 +46,7 @@ _PATHS = {
     **{plural: f"/api/v1/{_IN_NAMESPACE}/{plural}" for plural in ("pods", "services")},
     **{plural: f"/api/v1/{plural}" for plural in ("namespaces", "nodes")},
 }
-"""Where the API server has what tests look at."""
+"""The paths of the API server for the kinds that tests read."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Stage:
 
     @classmethod
     def set_up(cls, name: str, kind: Kind | None, *, torch: bool = False) -> "Stage":
-        """Start everything, as the demo does; a node can begin with Torch's image too."""
+        """Start everything, as the demo does. With ``torch`` the node starts with Torch's image too."""
 
         def images() -> list[Path]:
             return [*build_images(print).values(), *([build_torch_image(print)] if torch else [])]
@@ -79,11 +79,11 @@ class Stage:
         self.api.close()
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run kubectl as administrator in the jobs' namespace."""
+        """Run kubectl as administrator in the namespace of the jobs."""
         return kubectl(self.cluster, f"--namespace={JOBS_NAMESPACE}", *arguments, stdin=stdin)
 
     def refused(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run kubectl and return what it said when it failed; succeeding is an error."""
+        """Run kubectl and return its error message. The command must fail."""
         command = [str(program()), f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={JOBS_NAMESPACE}"]
         done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, text=True, check=False)
         assert done.returncode != 0, f"kubectl {' '.join(arguments)} was accepted: {done.stdout}"
@@ -109,16 +109,16 @@ class Stage:
         self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
 
     def clear(self) -> None:
-        """Delete what makes others, then those, each with its dependents."""
+        """Delete all objects of trainyard with their dependents, first those that create others."""
         for kind in ("tsched", "md", "tj", "mv"):
             self.kubectl("delete", kind, "--all", "--cascade=foreground", f"--timeout={JOB_SECONDS}s")
 
     def get(self, kind: str, name: str) -> Json:
-        """Return one object; it must exist."""
+        """Return one object. It must exist."""
         return self._read(f"{_PATHS[kind]}/{name}")
 
     def items(self, kind: str, selector: str = "") -> list[Json]:
-        """Return objects by label."""
+        """Return the objects with these labels."""
         found: list[Json] = self._read(_PATHS[kind], labelSelector=selector)["items"]
         return found
 
@@ -137,18 +137,21 @@ class Stage:
         ended: Json = self.wait_until(f"TrainingJob {name} to be {' or '.join(phases)}", reached, seconds, about=name)
         return ended
 
-    def wait_until(self, what: str, look: Callable[[], Any], seconds: float = JOB_SECONDS, *, about: str = "") -> Any:
-        """Wait until ``look()`` returns something, and return it; in vain fails with what is known ``about`` a job."""
+    def wait_until(self, what: str, check: Callable[[], Any], seconds: float = JOB_SECONDS, *, about: str = "") -> Any:
+        """Wait until ``check()`` returns a true value, and return the value.
+
+        After ``seconds`` raise :class:`AssertionError` with kubectl's description of the job ``about``.
+        """
         deadline = time.monotonic() + seconds
-        while not (found := look()):
+        while not (found := check()):
             if time.monotonic() > deadline:
-                known = self.kubectl("describe", "tj", about) if about else ""
-                raise AssertionError(f"waited {seconds:.0f} s for {what}, in vain\n{known}")
+                description = self.kubectl("describe", "tj", about) if about else ""
+                raise AssertionError(f"waited {seconds:.0f} s for {what}, in vain\n{description}")
             time.sleep(POLL_SECONDS)
         return found
 
     def versions_of(self, job: Json) -> list[Json]:
-        """Return the ModelVersions that a TrainingJob made."""
+        """Return the ModelVersions that a TrainingJob created."""
         return self.items("mv", f"trainyard.dev/trainingjob-uid={job['metadata']['uid']}")
 
     def operator(self, *arguments: str) -> str:
@@ -156,18 +159,18 @@ class Stage:
         return kubectl(self.cluster, f"--namespace={OPERATOR_NAMESPACE}", *arguments)
 
     def set_values(self, *values: str) -> None:
-        """Upgrade the release with chart values (``name=JSON``) changed, and wait for the new operator."""
+        """Upgrade the release with changed chart values (``name=JSON``), and wait for the new operator."""
         command = ["upgrade", RELEASE, str(CHART), f"--namespace={OPERATOR_NAMESPACE}", "--reuse-values", "--wait"]
         helm, access = toolchain.ensure("helm"), f"--kubeconfig={self.cluster.kubeconfig}"
         run([helm, access, *command, *(f"--set-json={value}" for value in values)], timeout=300)
 
     def service_address(self, port: int) -> str:
-        """Return ``host:port`` of the operator's Service, as this machine reaches it."""
+        """Return ``host:port`` of the operator's Service, as this machine can reach it."""
         backend = lifecycle.backend(self.cluster.kind)
         return backend.service_address(self.cluster, OPERATOR_NAMESPACE, "trainyard", port)
 
 
 def condition(job: Json, kind: str) -> Json:
-    """Return a condition of an object; it must exist."""
+    """Return a condition of an object. It must exist."""
     found: Json = next(each for each in job["status"]["conditions"] if each["type"] == kind)
     return found

@@ -1,4 +1,4 @@
-"""What a user gets wrong ends with the right code, one sentence that says what and where, and no retry."""
+"""Mistakes of users end with the right code, one message with the cause and its position, and no retry."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ ZEROS = "date,product,quantity\n" + "".join(f"{day},tea,0\n" for day in DAYS)
 REGRESSION: dict[str, Any] = {"framework": "LightGBM", "task": "Regression"}
 FORECAST: dict[str, Any] = {"framework": "Prophet", "task": "Forecast", "forecast": {"horizon": 7}}
 
-# name: (object key, content, spec beside data, data beside uri, reason, exit code, words of the sentence)
+# name: (object key, content, spec without data, data without uri, reason, exit code, words of the message)
 TABLES: dict[str, tuple[str, str | bytes, Json, Json, str, int, tuple[str, ...]]] = {
     "missing-column": ("plain.csv", "x,y\n" + ROWS, REGRESSION, {"target": "z"}, "BadData", 65, ("z", "plain.csv")),
     "text-in-target": (
@@ -36,7 +36,7 @@ TABLES: dict[str, tuple[str, str | bytes, Json, Json, str, int, tuple[str, ...]]
 
 @pytest.fixture(scope="module")
 def jobs(stage: Stage) -> dict[str, Json]:
-    """Apply them all at once, and return them as they ended."""
+    """Apply all jobs at once, and return them after their end."""
     for name, (key, content, spec, data, *_) in TABLES.items():
         stage.apply(name, **spec, data={"uri": stage.put(key, content), **data})
     good = {"target": "y", "uri": stage.put("good.csv", "x,y\n" + ROWS)}
@@ -48,7 +48,7 @@ def jobs(stage: Stage) -> dict[str, Json]:
     return {name: stage.wait_for_phase(name, "Failed", "Succeeded") for name in names}
 
 
-def check(stage: Stage, job: Json, reason: str, code: int, words: tuple[str, ...]) -> None:
+def check_failure(stage: Stage, job: Json, reason: str, code: int, words: tuple[str, ...]) -> None:
     ready = condition(job, "Ready")
     assert (job["status"]["phase"], ready["reason"]) == ("Failed", reason), ready["message"]
     assert condition(job, "Stalled")["status"] == "True"
@@ -61,9 +61,9 @@ def check(stage: Stage, job: Json, reason: str, code: int, words: tuple[str, ...
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_bad_table(stage: Stage, jobs: dict[str, Json], name: str) -> None:
+def test_a_bad_table_fails_the_job(stage: Stage, jobs: dict[str, Json], name: str) -> None:
     *_, reason, code, words = TABLES[name]
-    check(stage, jobs[name], reason, code, words)
+    check_failure(stage, jobs[name], reason, code, words)
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_a_bad_table(stage: Stage, jobs: dict[str, Json], name: str) -> None:
         ("storage-missing", "InputMissing", 66, ("no-such-models",)),
     ],
 )
-def test_a_bad_address_or_option(
+def test_a_bad_address_or_option_fails_the_job(
     stage: Stage, jobs: dict[str, Json], name: str, reason: str, code: int, words: tuple[str, ...]
 ) -> None:
-    check(stage, jobs[name], reason, code, words)
+    check_failure(stage, jobs[name], reason, code, words)
 
 
-def test_a_server_that_does_not_answer_is_tried_again(stage: Stage) -> None:
+def test_a_server_that_does_not_respond_is_retried(stage: Stage) -> None:
     stage.apply(
         "no-server",
         **REGRESSION,
@@ -101,7 +101,7 @@ def test_a_server_that_does_not_answer_is_tried_again(stage: Stage) -> None:
         ({"surprise": 1}, '"spec.surprise"'),
     ],
 )
-def test_apply_refuses_what_the_schema_knows(stage: Stage, changes: Json, words: str) -> None:
+def test_apply_refuses_violations_of_the_schema(stage: Stage, changes: Json, words: str) -> None:
     spec = {**REGRESSION, "data": {"uri": "s3://b/k", "target": "y"}, **changes}
     body = {"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingJob", "metadata": {"name": "no"}, "spec": spec}
     assert words in stage.refused("apply", "-f", "-", stdin=json.dumps(body))

@@ -1,6 +1,7 @@
-"""Framework Container on a real node: the user's image between two steps of the trainer's, and what it may not see.
+"""Framework Container on a real node: the user's image between two steps of the trainer, and the limits of its access.
 
-The trainer's image serves as the user's: the node can pull no other, and with a command of its own it is only Python.
+The trainer's image serves as the user's image, because the node can pull no other. With its own command it is only
+Python.
 """
 
 import json
@@ -28,7 +29,7 @@ def leave(model, **metrics):
     (output / "metrics.json").write_text(json.dumps(metrics))
 """
 
-LOOKS_AROUND = """
+REPORTS_ACCESS = """
 found = [path for path in ("/var/run/trainyard", "/var/run/secrets", "/mnt/claims") if os.path.exists(path)]
 found += [name for name in os.environ if name.startswith(("AWS_", "KUBEFLOW_", "TRAINYARD_STORAGE"))]
 for path in ("/trainyard/input/mine", "/mine"):
@@ -46,7 +47,7 @@ print("ValueError: column b has no variety", file=sys.stderr)
 sys.exit(65)
 """
 
-FAILS_IN_THE_TRAINERS_WORDS = """
+FAILS_WITH_A_TRAINER_RESULT = """
 told = {"outcome": "Failed", "reason": "NoLuck", "message": "the dice fell badly"}
 pathlib.Path("/dev/termination-log").write_text(json.dumps(told))
 sys.exit(1)
@@ -56,7 +57,7 @@ NEEDS_100_MIB = """
 leave(len(b"x" * (100 << 20)), mae=1)
 """
 
-WAITS = """
+WAITS_FOR_SIGTERM = """
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
 time.sleep(900)
 """
@@ -81,15 +82,15 @@ def container(script: str, **spec: Any) -> Json:
 
 @pytest.fixture(scope="module")
 def jobs(stage: Stage) -> Stage:
-    """All jobs that end by themselves, at once."""
+    """Apply all jobs that end by themselves, at once."""
     for key, text, _ in tables():
         stage.put(key, text)
     example = yaml.safe_load(EXAMPLE.read_text())["spec"]
     small = {"requests": {"memory": "64Mi"}, "limits": {"memory": "64Mi"}}
     stage.apply("example", **{**example, "image": IMAGE})
-    stage.apply("looks-around", **container(LOOKS_AROUND, env=[{"name": "MINE", "value": "1"}]))
+    stage.apply("looks-around", **container(REPORTS_ACCESS, env=[{"name": "MINE", "value": "1"}]))
     stage.apply("plain-text", **container(FAILS_IN_PLAIN_TEXT))
-    stage.apply("own-words", **container(FAILS_IN_THE_TRAINERS_WORDS))
+    stage.apply("own-words", **container(FAILS_WITH_A_TRAINER_RESULT))
     stage.apply("leaves-nothing", **container("pass"))
     stage.apply("no-data", **container("pass", data={"uri": "s3://datasets/nowhere.csv", "target": "y"}))
     retry = {"maxAttempts": 2, "initialSeconds": 0, "memoryGrowth": 4}
@@ -119,26 +120,26 @@ def test_the_example_makes_a_version(jobs: Stage) -> None:
     assert [step["name"] for step in steps] == ["fetch", "trainer", "register"]
 
 
-def test_the_container_finds_no_secret_and_writes_nowhere_else(jobs: Stage) -> None:
+def test_the_container_sees_no_secret_and_writes_only_its_output(jobs: Stage) -> None:
     job = jobs.wait_for_phase("looks-around", *ENDED)
     assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
     assert model_of(jobs, job, "model.json") == {"found": [], "uid": 65532}
 
 
-def test_a_final_exit_code_with_plain_text(jobs: Stage) -> None:
+def test_a_final_exit_code_with_plain_text_is_not_retried(jobs: Stage) -> None:
     job = jobs.wait_for_phase("plain-text", *ENDED)
     assert attempts_of(job) == [("BadData", 65)], "65 is never tried again"
     assert "container trainer of pod plain-text-1" in condition(job, "Ready")["message"]
     assert "ValueError: column b has no variety" in condition(job, "Ready")["message"]
 
 
-def test_a_failure_in_the_trainers_words_is_tried_again(jobs: Stage) -> None:
+def test_a_failure_with_a_trainer_result_is_retried(jobs: Stage) -> None:
     job = jobs.wait_for_phase("own-words", *ENDED)
     assert attempts_of(job) == [("NoLuck", 1)] * 2
     assert "the dice fell badly" in condition(job, "Ready")["message"]
 
 
-def test_leaving_nothing_is_bad_data(jobs: Stage) -> None:
+def test_a_container_without_output_is_bad_data(jobs: Stage) -> None:
     job = jobs.wait_for_phase("leaves-nothing", *ENDED)
     assert attempts_of(job) == [("BadData", 65)]
     assert "left no model in /trainyard/output" in condition(job, "Ready")["message"]
@@ -159,8 +160,8 @@ def test_out_of_memory_grows_the_container(jobs: Stage) -> None:
     assert attempts_of(job) == [("OOMKilled", 137), ("Completed", 0)]
 
 
-def test_running_while_it_trains_and_cancelled_by_sigterm(jobs: Stage) -> None:
-    jobs.apply("waits", **container(WAITS))
+def test_the_job_is_running_while_the_container_trains_and_a_cancel_sends_sigterm(jobs: Stage) -> None:
+    jobs.apply("waits", **container(WAITS_FOR_SIGTERM))
     jobs.wait_for_phase("waits", "Running")
 
     def trains() -> bool:
@@ -171,6 +172,6 @@ def test_running_while_it_trains_and_cancelled_by_sigterm(jobs: Stage) -> None:
     jobs.wait_until("the user's container to run", trains, about="waits")
     assert jobs.get("tj", "waits")["status"]["phase"] == "Running"
     jobs.kubectl("patch", "tj", "waits", "--type=merge", "-p", '{"spec": {"cancel": true}}')
-    # Well below the grace of 60 seconds: it was SIGTERM that ended it.
+    # The grace period is 60 seconds, so SIGTERM ended the container.
     jobs.wait_for_phase("waits", "Cancelled", seconds=40)
     assert jobs.items("pods", "trainyard.dev/trainingjob=waits") == []

@@ -1,6 +1,7 @@
-"""Docker builds the images, and kind goes as far as a machine without privileged containers lets it.
+"""Docker builds the images. kind runs as far as a machine without privileged containers allows.
 
-`make test-docker` builds all images. `make test` builds the smallest: a new daemon fetches gigabytes for the others.
+`make test-docker` builds all images. `make test` builds only the smallest: a new daemon downloads gigabytes for the
+others.
 """
 
 import os
@@ -60,8 +61,8 @@ def test_the_trainer_is_the_default_target() -> None:
 
 
 @pytest.fixture
-def no_node(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Let our kind backend use the daemon, with an image in the place of kind's node that is none; yield a name."""
+def kind_name(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Let the kind backend use the daemon, with another image instead of kind's node image. Yield a cluster name."""
     kind = toolchain.ensure("kind")
     (tmp_path / "Dockerfile").write_text(f'FROM {BASE}\nCMD ["python3", "-c", "pass"]\n')
     docker.build(tmp_path, _NOT_A_NODE)
@@ -74,21 +75,23 @@ def no_node(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     lifecycle.down(name, print)
 
 
-def test_kind_takes_our_commands_and_leaves_nothing(docker: Docker, no_node: str) -> None:
+def test_kind_accepts_our_commands_and_leaves_nothing(docker: Docker, kind_name: str) -> None:
     """The real kind finds daemon and image, and asks docker for a privileged container.
 
-    Docker refuses that here. Where it does not, the container says nothing of what kind waits for.
+    Docker refuses this here. Where Docker allows it, the container does not write the log line that kind waits for.
     """
     assert KindBackend().obstacle() is None
-    last_step = rf"Preparing nodes(?s:.)*(docker run --name trainyard-{no_node}-control-plane .*--privileged|log line)"
+    last_step = (
+        rf"Preparing nodes(?s:.)*(docker run --name trainyard-{kind_name}-control-plane .*--privileged|log line)"
+    )
     with pytest.raises(ClusterError, match=last_step):
-        lifecycle.up(no_node, "kind", print)
-    assert state.load(no_node) is None
-    assert not docker("ps", "--all", "--quiet", "--filter", f"label=io.x-k8s.kind.cluster=trainyard-{no_node}")
+        lifecycle.up(kind_name, "kind", print)
+    assert state.load(kind_name) is None
+    assert not docker("ps", "--all", "--quiet", "--filter", f"label=io.x-k8s.kind.cluster=trainyard-{kind_name}")
 
 
-def test_kind_without_a_node_takes_no_image(no_node: str, tmp_path: Path) -> None:
-    cluster = Cluster(no_node, "kind", tmp_path, tmp_path / "kubeconfig", "")
+def test_kind_without_a_node_loads_no_image(kind_name: str, tmp_path: Path) -> None:
+    cluster = Cluster(kind_name, "kind", tmp_path, tmp_path / "kubeconfig", "")
     (tmp_path / "image.tar").touch()
     with pytest.raises(ClusterError, match="no nodes found for cluster"):
         KindBackend().load_image(cluster, tmp_path / "image.tar", print)

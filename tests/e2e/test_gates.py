@@ -1,4 +1,4 @@
-"""Gates on a real node: what real trainings reach is compared with fixed values and with the champion."""
+"""Gates on a real node: the metrics of real trainings are compared with fixed values and with the champion."""
 
 import random
 from typing import Any
@@ -26,7 +26,7 @@ def data(stage: Stage) -> Json:
 
 
 def train(stage: Stage, name: str, data: Json, **spec: Any) -> Json:
-    """Train a version of the model and return it as it was judged."""
+    """Train a version of the model. Return the version once it has a verdict."""
     stage.apply(name, modelName=MODEL, framework="LightGBM", task="Regression", data=data, **spec)
     job = stage.wait_for_phase(name, "Succeeded", "Failed")
     assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
@@ -54,33 +54,33 @@ BETTER_THAN_NAIVE = {"metric": "skill", "op": ">", "value": 0.2}
 
 @pytest.fixture(scope="module")
 def first(stage: Stage, data: Json) -> Json:
-    """The model's first version: good, and with nothing to be compared with."""
+    """The model's first version. It is good and has no champion."""
     return train(stage, "gates-first", data, gates=[BETTER_THAN_NAIVE, NOT_WORSE], objective={"metric": "mae"})
 
 
 @pytest.fixture(scope="module")
 def again(stage: Stage, data: Json, first: Json) -> Json:
-    """The same data, seed and parameters once more."""
+    """The same data, seed and parameters again."""
     return train(stage, "gates-again", data, gates=[NOT_WORSE])
 
 
 @pytest.fixture(scope="module")
-def hasty(stage: Stage, data: Json, again: Json) -> Json:
-    """A training that learns next to nothing, on the same rows."""
+def weak(stage: Stage, data: Json, again: Json) -> Json:
+    """A training that learns almost nothing, on the same rows."""
     parameters = {"num_leaves": 2, "learning_rate": 0.0001}
     return train(stage, "gates-hasty", data, parameters=parameters, gates=[BETTER_THAN_NAIVE, NOT_WORSE])
 
 
 @pytest.fixture(scope="module")
-def grown(stage: Stage, data: Json, hasty: Json) -> Json:
-    """The training of the next night: a hundred new rows, and an interval is asked for."""
-    tonight = {**data, "uri": stage.put("gates-grown.csv", table(rows=700))}
-    return train(stage, "gates-grown", tonight, gates=[{**NOT_WORSE, "tolerance": 0.2, "confidence": 0.95}])
+def grown(stage: Stage, data: Json, weak: Json) -> Json:
+    """The training of the next night: a hundred new rows, and a gate with a confidence."""
+    grown_data = {**data, "uri": stage.put("gates-grown.csv", table(rows=700))}
+    return train(stage, "gates-grown", grown_data, gates=[{**NOT_WORSE, "tolerance": 0.2, "confidence": 0.95}])
 
 
 @pytest.fixture(scope="module")
 def other_rows(stage: Stage, data: Json, grown: Json) -> Json:
-    """A good training that holds out other rows than the champion did."""
+    """A good training that holds out other rows than the champion."""
     return train(stage, "gates-other-rows", data, split={"seed": 7}, gates=[{**NOT_WORSE, "tolerance": 0.5}])
 
 
@@ -92,7 +92,7 @@ def test_the_first_version_is_validated(stage: Stage, first: Json) -> None:
     assert first["spec"]["objectiveValue"]
 
 
-def test_the_same_training_is_as_good_as_its_champion(first: Json, again: Json) -> None:
+def test_the_same_training_passes_its_champion_gate(first: Json, again: Json) -> None:
     assert again["status"]["phase"] == "Validated"
     (gate,) = again["status"]["gates"]
     assert (gate["champion"], gate["reason"]) == (first["spec"]["version"], "Met")
@@ -103,20 +103,20 @@ def test_the_same_training_is_as_good_as_its_champion(first: Json, again: Json) 
     assert float(gate["difference"]) == 0
 
 
-def test_a_worse_one_is_rejected_with_the_numbers_and_its_job_is_not(stage: Stage, again: Json, hasty: Json) -> None:
-    assert hasty["status"]["phase"] == "Rejected"
-    assert reasons(hasty) == ["NotMet", "NotMet"]
-    gate = hasty["status"]["gates"][1]
+def test_a_worse_version_is_rejected_with_its_numbers(stage: Stage, again: Json, weak: Json) -> None:
+    assert weak["status"]["phase"] == "Rejected"
+    assert reasons(weak) == ["NotMet", "NotMet"]
+    gate = weak["status"]["gates"][1]
     assert gate["champion"] == again["spec"]["version"]
-    assert float(gate["value"]) == metric(hasty, "mae") > float(gate["threshold"])
-    message = condition(hasty, "Ready")["message"]
+    assert float(gate["value"]) == metric(weak, "mae") > float(gate["threshold"])
+    message = condition(weak, "Ready")["message"]
     assert "2 of 2 gates not met" in message
-    story = stage.kubectl("describe", "mv", hasty["metadata"]["name"])
-    assert "Rejected" in story
-    assert message in " ".join(story.split())
+    description = stage.kubectl("describe", "mv", weak["metadata"]["name"])
+    assert "Rejected" in description
+    assert message in " ".join(description.split())
 
 
-def test_grown_data_takes_over_through_the_gate(again: Json, grown: Json) -> None:
+def test_a_training_with_more_data_passes_the_gate(again: Json, grown: Json) -> None:
     assert grown["status"]["phase"] == "Validated", grown["status"]["gates"]
     assert grown["spec"]["comparison"]["reason"] == "Compared"
     (gate,) = grown["status"]["gates"]
@@ -125,8 +125,11 @@ def test_grown_data_takes_over_through_the_gate(again: Json, grown: Json) -> Non
     assert float(gate["low"]) <= float(gate["difference"]) <= float(gate["high"]) <= 0.2 * float(gate["championValue"])
 
 
-def test_other_rows_are_judged_where_the_champion_has_not_learned_them(grown: Json, other_rows: Json) -> None:
-    """Another seed: of the rows held out now the champion has learned most, and only the others count."""
+def test_only_rows_that_the_champion_was_not_trained_on_are_compared(grown: Json, other_rows: Json) -> None:
+    """The seed is different.
+
+    The champion was trained on most of the rows that are now held out. Only the others count.
+    """
     comparison = other_rows["spec"]["comparison"]
     assert other_rows["spec"]["holdoutDigest"] != grown["spec"]["holdoutDigest"]
     assert (comparison["reason"], comparison["champion"]) == ("Compared", grown["spec"]["version"])
@@ -135,7 +138,7 @@ def test_other_rows_are_judged_where_the_champion_has_not_learned_them(grown: Js
     assert (gate["champion"], gate["reason"]) == (grown["spec"]["version"], "Met")
 
 
-def test_a_gate_on_a_metric_that_never_comes_ends_the_training_at_its_start(stage: Stage, data: Json) -> None:
+def test_a_gate_on_an_unknown_metric_fails_the_training_at_its_start(stage: Stage, data: Json) -> None:
     gates = [{"metric": "mapee", "op": "<", "value": 1}]
     stage.apply("gates-typo", framework="LightGBM", task="Regression", data=data, gates=gates)
     job = stage.wait_for_phase("gates-typo", "Failed", "Succeeded")
@@ -158,7 +161,7 @@ def test_kubectl_get_mv_shows_the_verdicts(stage: Stage, other_rows: Json) -> No
     }
 
 
-def test_a_version_stays_when_its_job_is_deleted_and_is_not_judged_again(stage: Stage, first: Json) -> None:
+def test_a_version_keeps_its_verdict_after_its_job_is_deleted(stage: Stage, first: Json) -> None:
     stage.kubectl("delete", "tj", "gates-first", "--wait")
     now = stage.get("mv", first["metadata"]["name"])
     assert now["status"]["gates"] == first["status"]["gates"]

@@ -1,4 +1,4 @@
-"""The host node itself: it comes back after a hard kill of everything, and leaves nothing on the machine."""
+"""The host node: it starts again after all its processes were killed, and leaves nothing on the machine."""
 
 import os
 import signal
@@ -28,12 +28,12 @@ def name() -> Iterator[str]:
     lifecycle.down(chosen, print)
 
 
-def test_up_after_a_hard_kill_and_down_without_a_trace(name: str) -> None:
+def test_up_works_after_a_kill_and_down_leaves_nothing(name: str) -> None:
     cluster = lifecycle.up(name, "host", print)
     processes = ProcessTable(cluster.folder).all()
     assert len(processes) >= 7, "control plane, containerd, kubelet and kube-proxy"
     for process in processes:
-        if process.alive():  # killing the holder of the namespaces takes others with it
+        if process.alive():  # killing the process that holds the namespaces ends others with it
             os.kill(process.pid, signal.SIGKILL)
     wait_for("all processes to end", lambda: not any(process.alive() for process in processes), 60)
 
@@ -53,7 +53,7 @@ def _node_is_ready(cluster: Cluster) -> bool:
 
 
 def _traces(cluster: Cluster) -> dict[str, list[str]]:
-    """Return what a node could leave behind of its own, by its own names: other clusters come and go meanwhile."""
+    """Return what a node could leave behind, by its own names: other clusters start and stop in the meantime."""
     network = Network(int(cluster.facts["network"]))
     rules = run(("iptables-save",)).splitlines()
     return {

@@ -1,4 +1,4 @@
-"""LightGBM's wishes in pods of a real node: parameters that were searched, an ONNX form, and quantiles of forecasts."""
+"""LightGBM features in pods of a real node: a search for parameters, the ONNX format, and quantiles of forecasts."""
 
 import json
 
@@ -17,7 +17,7 @@ TREES: Json = {"num_iterations": 60}
 
 @pytest.fixture(scope="module")
 def jobs(stage: Stage) -> dict[str, Json]:
-    """Train both models side by side, and return the jobs as they ended."""
+    """Train both models in parallel, and return the jobs after their end."""
     uris = {key: stage.put(key, text) for key, text, _ in tables()}
     stage.apply(
         "searched",
@@ -42,15 +42,15 @@ def jobs(stage: Stage) -> dict[str, Json]:
     return ended
 
 
-def read(stage: Stage, job: Json, file: str) -> bytes:
+def read_file(stage: Stage, job: Json, file: str) -> bytes:
     """Return a file of the job's model."""
     run = job["status"]["result"]["artifact"]["uri"].removeprefix(f"s3://{BUCKET}/").rstrip("/")
     content: bytes = stage.store.client().get_object(Bucket=BUCKET, Key=f"{run}/{file}")["Body"].read()
     return content
 
 
-def test_a_search_is_kept_with_the_version(stage: Stage, jobs: dict[str, Json]) -> None:
-    found = json.loads(read(stage, jobs["searched"], "search.json"))
+def test_the_search_is_stored_with_the_version(stage: Stage, jobs: dict[str, Json]) -> None:
+    found = json.loads(read_file(stage, jobs["searched"], "search.json"))
     assert found["trials"] == TRIALS
     manifest = manifest_of(stage, jobs["searched"])
     assert manifest["parameters"]["num_iterations"] == TREES["num_iterations"]
@@ -58,16 +58,16 @@ def test_a_search_is_kept_with_the_version(stage: Stage, jobs: dict[str, Json]) 
     assert searched <= {*manifest["parameters"]}, searched
 
 
-def test_the_trees_as_onnx_answer_the_golden_rows(stage: Stage, jobs: dict[str, Json]) -> None:
+def test_the_onnx_model_reproduces_the_golden_rows(stage: Stage, jobs: dict[str, Json]) -> None:
     (version,) = stage.versions_of(jobs["searched"])
     assert "onnx" in version["spec"]["formats"]
     golden = manifest_of(stage, jobs["searched"])["golden"]
     session = onnxruntime.InferenceSession(
-        read(stage, jobs["searched"], "model.onnx"), providers=["CPUExecutionProvider"]
+        read_file(stage, jobs["searched"], "model.onnx"), providers=["CPUExecutionProvider"]
     )
-    (answers,) = session.run(None, {"rows": np.array(golden["inputs"]["rows"], dtype=np.float32)})
+    (outputs,) = session.run(None, {"rows": np.array(golden["inputs"]["rows"], dtype=np.float32)})
     expected = np.array(golden["outputs"]["rows"], dtype=np.float64)
-    np.testing.assert_allclose(answers, expected, rtol=golden["tolerance"])
+    np.testing.assert_allclose(outputs, expected, rtol=golden["tolerance"])
 
 
 def test_forecasts_have_their_quantiles(stage: Stage, jobs: dict[str, Json]) -> None:

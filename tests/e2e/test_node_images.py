@@ -1,4 +1,4 @@
-"""The containerd that unpacks images: it removes nothing before it is told, so an import finds the layers it shares."""
+"""The containerd that unpacks images deletes no layers until it is told to. So an import finds the layers it shares."""
 
 import io
 import json
@@ -43,7 +43,7 @@ def layer(content: str) -> bytes:
     return stream.getvalue()
 
 
-def keep(images: Path, content: bytes, media: str) -> dict[str, object]:
+def write_blob(images: Path, content: bytes, media: str) -> dict[str, object]:
     digest = sha256(content).hexdigest()
     (images / "blobs/sha256").mkdir(parents=True, exist_ok=True)
     (images / "blobs/sha256" / digest).write_bytes(content)
@@ -51,13 +51,13 @@ def keep(images: Path, content: bytes, media: str) -> dict[str, object]:
 
 
 def image(images: Path, name: str, *contents: str) -> Path:
-    """Write an image that containerd can unpack; return its layout."""
-    layers = [keep(images, layer(content), "layer.v1.tar") for content in contents]
+    """Write an image that containerd can unpack. Return its layout."""
+    layers = [write_blob(images, layer(content), "layer.v1.tar") for content in contents]
     root = {"type": "layers", "diff_ids": [part["digest"] for part in layers]}
     settings = json.dumps({"architecture": _ARCHITECTURE, "os": "linux", "rootfs": root})
-    config = keep(images, settings.encode(), "config.v1+json")
+    config = write_blob(images, settings.encode(), "config.v1+json")
     manifest = json.dumps({"schemaVersion": 2, "config": config, "layers": layers})
-    described = keep(images, manifest.encode(), "manifest.v1+json")
+    described = write_blob(images, manifest.encode(), "manifest.v1+json")
     (images / name).mkdir()
     (images / name / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     (images / name / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [described]}))
@@ -73,11 +73,11 @@ def snapshots(socket: Path) -> int:
     return len(ctr(socket, "snapshots", "list").splitlines()) - 1
 
 
-def test_layers_stay_until_a_collection_is_asked_for(socket: Path, tmp_path: Path):
+def test_layers_stay_until_a_garbage_collection_is_requested(socket: Path, tmp_path: Path):
     containers.take_over(socket, tmp_path / "store", image(tmp_path / "images", "old", "a library", "the old code"))
     assert snapshots(socket) == 2
     ctr(socket, "images", "remove", _REF)
-    for _ in range(20):  # as imports do; by default the first deletion of all starts a collection
+    for _ in range(20):  # as imports do; by default, the first deletion starts a garbage collection
         ctr(socket, "leases", "delete", ctr(socket, "leases", "create").strip())
     assert snapshots(socket) == 2
 
@@ -87,9 +87,9 @@ def test_layers_stay_until_a_collection_is_asked_for(socket: Path, tmp_path: Pat
     assert snapshots(socket) == 2, "the library and the new code"
 
 
-def test_an_image_whose_blobs_are_all_there_is_taken_over_again(socket: Path, tmp_path: Path):
-    whole = image(tmp_path / "images", "it", "a library", "the code")
-    containers.take_over(socket, tmp_path / "store", whole)
+def test_an_image_whose_blobs_exist_can_be_imported_again(socket: Path, tmp_path: Path):
+    complete = image(tmp_path / "images", "it", "a library", "the code")
+    containers.take_over(socket, tmp_path / "store", complete)
     ctr(socket, "images", "remove", _REF)
-    containers.take_over(socket, tmp_path / "store", whole)
+    containers.take_over(socket, tmp_path / "store", complete)
     assert _REF in ctr(socket, "images", "list", "--quiet").split()

@@ -1,4 +1,4 @@
-"""The operator dies, is away, is lied to, is uninstalled; the job is none the worse for it."""
+"""The operator is killed, absent, receives forged reports, and is uninstalled. The jobs succeed all the same."""
 
 import base64
 import json
@@ -19,10 +19,10 @@ from tests.e2e.stage import DEPLOYMENT, Json, Stage, condition
 from tests.e2e.test_script import script
 from trainyard_api import meta
 
-GO = f"{meta.WORK_DIR}/go"
-UNTIL_TOLD = f"""
+CONTINUE_FILE = f"{meta.WORK_DIR}/go"
+WAITS_FOR_FILE = f"""
 import time
-while not os.path.exists({GO!r}):
+while not os.path.exists({CONTINUE_FILE!r}):
     time.sleep(0.1)
 leave({{}}, mae=1.0)
 """
@@ -45,7 +45,7 @@ def ended_well(stage: Stage, name: str) -> None:
     assert len(stage.versions_of(job)) == 1
 
 
-def test_operator_pod_deleted_while_a_job_runs(stage: Stage, sales: Json) -> None:
+def test_deleting_the_operator_pod_does_not_disturb_a_running_job(stage: Stage, sales: Json) -> None:
     stage.apply("orphaned", **FORECAST, data=sales)
     stage.wait_for_phase("orphaned", "Running")
     stage.operator("delete", "pod", "--selector=app.kubernetes.io/name=trainyard", "--grace-period=0", "--force")
@@ -53,7 +53,7 @@ def test_operator_pod_deleted_while_a_job_runs(stage: Stage, sales: Json) -> Non
     stage.operator("rollout", "status", DEPLOYMENT, "--timeout=120s")
 
 
-def test_operator_away_while_a_job_ends(stage: Stage, sales: Json) -> None:
+def test_a_job_that_ends_without_an_operator_is_completed_later(stage: Stage, sales: Json) -> None:
     stage.apply("unwatched", **FORECAST, data=sales)
     stage.wait_for_phase("unwatched", "Starting", "Running")
     stage.operator("scale", DEPLOYMENT, "--replicas=0")
@@ -70,7 +70,7 @@ def test_forged_and_late_reports_change_nothing(stage: Stage) -> None:
     for key, text, _ in tables():
         stage.put(key, text)
     for name in ("victim", "forger"):
-        stage.apply(name, **script(UNTIL_TOLD))
+        stage.apply(name, **script(WAITS_FOR_FILE))
     victim, forger = (stage.wait_for_phase(name, "Running") for name in ("victim", "forger"))
     post = _Poster(stage, "victim")
     report = json.dumps({"trainerStatus": {"progressPercentage": 99, "message": "forged"}}).encode()
@@ -87,7 +87,7 @@ def test_forged_and_late_reports_change_nothing(stage: Stage) -> None:
     assert set(codes) <= {401, 429}
     assert stage.get("tj", "victim")["status"].get("trainerStatus", {}).get("message") != "forged"
     for pod in (own_pod, other_pod):
-        stage.kubectl("exec", pod["metadata"]["name"], "--", "touch", GO)
+        stage.kubectl("exec", pod["metadata"]["name"], "--", "touch", CONTINUE_FILE)
     ended_well(stage, "victim")
     before = stage.get("tj", "victim")
     assert post(report, token) in (401, 403, 409), "the job has ended"
@@ -116,12 +116,15 @@ def test_uninstall_and_reinstall_keep_the_objects(stage: Stage, sales: Json) -> 
 
 
 class _Poster:
-    """Posts to the progress endpoint of one job from outside, trusting the authority that its pods are given."""
+    """Sends reports to the progress endpoint of one job from outside.
+
+    It trusts the same certificate authority as the pods.
+    """
 
     def __init__(self, stage: Stage, name: str) -> None:
         secret = json.loads(stage.operator("get", "secret", "trainyard-tls", "-o", "json"))
         self._trust = ssl.create_default_context(cadata=base64.b64decode(secret["data"]["tls.crt"]).decode())
-        self._trust.check_hostname = False  # reached by an address that only this test uses
+        self._trust.check_hostname = False  # the certificate lacks the address of this test
         namespace = stage.get("tj", name)["metadata"]["namespace"]
         self._url = f"https://{stage.service_address(8443)}{meta.progress_path(namespace, name)}"
 

@@ -1,4 +1,4 @@
-"""A short pass on the process node: operator and trainer straight from the checkout, no image."""
+"""A short test on the process node: operator and trainer run from the checkout, without images."""
 
 import json
 
@@ -8,7 +8,7 @@ from tests.e2e.stage import Stage, condition
 from tests.e2e.test_container import ENDED, EXAMPLE, model_of
 
 
-def test_a_model_from_the_checkout(process_stage: Stage) -> None:
+def test_the_checkout_trains_a_model(process_stage: Stage) -> None:
     for key, text, _ in tables():
         process_stage.put(key, text)
     process_stage.apply(
@@ -43,7 +43,7 @@ def test_a_model_in_a_persistent_volume(process_stage: Stage) -> None:
     assert job["status"]["result"]["artifact"]["uri"].startswith("pvc://models/")
 
 
-def test_a_model_that_serves_follows_and_goes_back(process_stage: Stage) -> None:
+def test_a_deployment_serves_the_next_version_and_rolls_back(process_stage: Stage) -> None:
     rows = "x,y\n" + "".join(f"{n},{n * 2 + n % 3}\n" for n in range(200))
     served = Served(process_stage, "served", {"uri": process_stage.put("served.csv", rows), "target": "y"})
     served.deploy()
@@ -59,8 +59,8 @@ def test_a_model_that_serves_follows_and_goes_back(process_stage: Stage) -> None
     assert set(client.tally.by_version) == {first, second}
 
 
-def test_a_container_of_ones_own(process_stage: Stage) -> None:
-    """The example as it is: its image stands for the Python of this checkout there."""
+def test_the_container_example_trains(process_stage: Stage) -> None:
+    """The example without a change. Its image stands for the Python of this checkout."""
     for key, text, _ in tables():
         process_stage.put(key, text)
     process_stage.kubectl("apply", "-f", str(EXAMPLE))

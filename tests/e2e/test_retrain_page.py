@@ -1,4 +1,4 @@
-"""docs/tasks/retrain-every-night.md, command by command: what it tells a reader to type, and what it says follows."""
+"""docs/tasks/retrain-every-night.md, command by command: the commands succeed, and print what the page shows."""
 
 import os
 import re
@@ -37,7 +37,7 @@ NIGHTS: dict[str, Callable[[], pd.DataFrame]] = {
         vibration=lambda frame: frame["vibration"] * 1000
     ),
 }
-"""What happens to the table, by the page's words for it."""
+"""The changes of the table, by the page's words for them."""
 
 
 def steps() -> dict[str, list[re.Match[str]]]:
@@ -51,39 +51,39 @@ def steps() -> dict[str, list[re.Match[str]]]:
     return found
 
 
-def shape(line: str) -> str:
-    """Return a line without what differs from run to run: numbers, ages, times, names with a hash, width."""
+def normalised(line: str) -> str:
+    """Return a line without the parts that differ between runs: numbers, ages, times, names with a hash, width."""
     line = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", "TIME", line)
     line = re.sub(rf"{NAME}-[rc][0-9a-f]+", f"{NAME}-RUN", line)
     line = re.sub(r"\b(\d+[smhd])+(?=\s|$)", "AGE", line)
     return " ".join(re.sub(r"-?\d+(\.\d+)?(e-?\d+)?", "N", line).split())
 
 
-def shows(line: str, said: str) -> bool:
-    """Return whether a line of the page came out; ``...`` stands for what the page leaves out."""
-    pattern = ".*".join(re.escape(part) for part in shape(line).split("..."))
-    return any(re.fullmatch(pattern, shape(each)) for each in said.splitlines())
+def shows(line: str, output: str) -> bool:
+    """Return whether the output has a line of the page. ``...`` stands for what the page leaves out."""
+    pattern = ".*".join(re.escape(part) for part in normalised(line).split("..."))
+    return any(re.fullmatch(pattern, normalised(each)) for each in output.splitlines())
 
 
 @dataclass
 class Reader:
-    """Somebody at a shell, with kubectl and access to the cluster."""
+    """A user with a shell, kubectl and access to the cluster."""
 
     stage: Stage
     environ: dict[str, str]
 
     def follow(self, title: str) -> None:
-        """Do one step of the page; what it shows has to come out."""
-        said = ""
+        """Run one step of the page. The output must be what the page shows."""
+        output = ""
         for part in steps()[title]:
             if part["night"]:
                 self.stage.put("machines.csv", NIGHTS[part["night"]]().to_csv(index=False))
             elif part["kind"] == "sh":
-                said = self._type(part["text"])
+                output = self._run(part["text"])
             else:
-                assert [line for line in part["text"].splitlines() if not shows(line, said)] == [], said
+                assert [line for line in part["text"].splitlines() if not shows(line, output)] == [], output
 
-    def _type(self, commands: str) -> str:
+    def _run(self, commands: str) -> str:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
             cwd=ROOT,
@@ -94,10 +94,10 @@ class Reader:
             check=False,
         )
         print(commands, done.stdout, sep="\n", flush=True)  # the page shows this
-        assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}\n{self._known()}"
+        assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}\n{self._describe_objects()}"
         return done.stdout
 
-    def _known(self) -> str:
+    def _describe_objects(self) -> str:
         return "\n".join(self.stage.kubectl("describe", kind) for kind in ("tsched", "md", "tj"))
 
 
@@ -108,15 +108,15 @@ def reader(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     shutil.copy(stage.cluster.kubeconfig, access)  # the page changes the namespace in it
     programs.mkdir()
     (programs / "kubectl").symlink_to(Path(program()))
-    forget_versions(stage)
+    delete_model_files(stage)
     stage.put("machines.csv", machine_readings(READING_DAYS).to_csv(index=False))
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     yield Reader(stage, {"PATH": path, "HOME": str(home), "KUBECONFIG": str(access)})
-    forget_versions(stage)
+    delete_model_files(stage)
 
 
-def forget_versions(stage: Stage) -> None:
-    """Take the model's files away: numbers in the storage are never given twice, and the page begins with 1."""
+def delete_model_files(stage: Stage) -> None:
+    """Delete the model's files: numbers in the storage are never used twice, and the page begins with version 1."""
     client = stage.store.client()
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{JOBS_NAMESPACE}/{NAME}/")
     for each in [found["Key"] for page in pages for found in page.get("Contents", [])]:
@@ -162,13 +162,13 @@ def test_the_first_version_serves(served: Reader) -> None:
     assert reasons == {"Met", "NoChampion"}
 
 
-def test_a_grown_night_takes_over_by_the_gate(grown: Reader) -> None:
+def test_a_version_with_more_data_passes_its_gates(grown: Reader) -> None:
     body = version(grown.stage, 2)
     assert body["spec"]["comparison"]["reason"] == "Compared"
     assert {gate["reason"] for gate in body["status"]["gates"]} == {"Met"}
 
 
-def test_a_poisoned_night_is_refused_and_told_where_people_look(poisoned: Reader) -> None:
+def test_a_poisoned_night_is_rejected_and_reported_on_all_objects(poisoned: Reader) -> None:
     stage, body = poisoned.stage, version(poisoned.stage, 3)
     assert body["status"]["phase"] == "Rejected"
     assert "data_relation_shift" in failed_gates(body)
@@ -182,7 +182,7 @@ def test_a_poisoned_night_is_refused_and_told_where_people_look(poisoned: Reader
     assert (job["status"]["phase"], job["status"]["verdict"]["phase"]) == ("Succeeded", "Rejected")
 
 
-def test_a_person_overrules_with_a_reason_and_it_is_kept(overruled: Reader) -> None:
+def test_a_user_overrules_with_a_reason_and_the_reason_is_kept(overruled: Reader) -> None:
     body = version(overruled.stage, 4)
     assert body["status"]["phase"] == "Validated"
     assert "data_scale_ratio" in failed_gates(body), "what the gates found stays"

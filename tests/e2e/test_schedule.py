@@ -1,4 +1,4 @@
-"""Schedules on a real node: by the clock, by hand, and when the template changes."""
+"""Schedules on a real node: by time, on request, and after a change of the template."""
 
 import json
 from datetime import datetime
@@ -41,7 +41,7 @@ def status(stage: Stage, name: str) -> Json:
     return found
 
 
-def test_each_full_minute(stage: Stage, data: Json) -> None:
+def test_a_schedule_runs_at_a_full_minute(stage: Stage, data: Json) -> None:
     apply(stage, "minutely", data, schedule="* * * * *", concurrencyPolicy="Forbid")
     name = stage.wait_until("schedule minutely to fire", lambda: runs(stage, "minutely"), MINUTE_SECONDS)[0]
     apply(stage, "minutely", data, schedule="* * * * *", concurrencyPolicy="Forbid", suspend=True)
@@ -54,16 +54,16 @@ def test_each_full_minute(stage: Stage, data: Json) -> None:
     (owner,) = job["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["controller"]) == ("TrainingSchedule", "minutely", True)
 
-    def told() -> Any:
+    def run_is_reported() -> Any:
         found = status(stage, "minutely")
-        told = found.get("phase") == "Suspended" and found.get("lastSuccessfulTime")
-        return told and not found.get("activeCount") and found
+        finished = found.get("phase") == "Suspended" and found.get("lastSuccessfulTime")
+        return finished and not found.get("activeCount") and found
 
-    found = stage.wait_until("schedule minutely to tell of its run", told)
+    found = stage.wait_until("schedule minutely to report its run", run_is_reported)
     assert datetime.fromisoformat(found["lastScheduleTime"]) >= nominal
 
 
-def test_a_run_by_hand_once_for_each_token(stage: Stage, data: Json) -> None:
+def test_each_new_token_starts_one_run(stage: Stage, data: Json) -> None:
     apply(stage, "by-hand", data, schedule="0 0 1 1 *")
     stage.wait_until("schedule by-hand to be active", lambda: status(stage, "by-hand").get("nextScheduleTime"))
     assert runs(stage, "by-hand") == []
@@ -79,7 +79,7 @@ def test_a_run_by_hand_once_for_each_token(stage: Stage, data: Json) -> None:
         assert stage.wait_for_phase(name, "Succeeded", "Failed")["status"]["phase"] == "Succeeded"
 
 
-def test_a_changed_template_trains(stage: Stage, data: Json) -> None:
+def test_a_changed_template_starts_a_run(stage: Stage, data: Json) -> None:
     apply(stage, "on-change", data, runOnChange=True)
     (first,) = stage.wait_until("schedule on-change to run at creation", lambda: runs(stage, "on-change"))
     assert stage.wait_for_phase(first, "Succeeded", "Failed")["status"]["phase"] == "Succeeded"
@@ -100,7 +100,7 @@ def test_a_changed_template_trains(stage: Stage, data: Json) -> None:
         ("nowhere", {"schedule": "0 0 * * *", "timeZone": "Europe/Atlantis"}, "Europe/Atlantis"),
     ],
 )
-def test_a_time_that_never_comes_is_said(stage: Stage, data: Json, name: str, spec: Json, words: str) -> None:
+def test_a_schedule_that_is_never_due_is_stalled(stage: Stage, data: Json, name: str, spec: Json, words: str) -> None:
     apply(stage, name, data, **spec)
 
     def stalled() -> Any:

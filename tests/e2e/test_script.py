@@ -16,7 +16,7 @@ from tests.e2e.test_container import PRELUDE
 SCRIPT_EXAMPLE = ROOT / "examples/script/ridge-search.yaml"
 PREPARE_EXAMPLE = ROOT / "examples/prepare/sales-profile.yaml"
 
-LOOKS_AROUND = """
+REPORTS_ACCESS = """
 names = sorted(name for name in os.environ if name.startswith(("AWS_", "KUBE", "TRAINYARD", "MINE", "PASS")))
 hidden = [value for value in os.environ.values() if "/var/run" in value]
 leave({"names": names, "hidden": hidden, "pass": os.environ["PASS"], "uid": os.getuid()}, mae="np.float64(1.5)")
@@ -55,7 +55,7 @@ def script(text: str, **spec: Any) -> Json:
 
 @pytest.fixture(scope="module")
 def jobs(stage: Stage) -> Stage:
-    """All jobs that end by themselves, at once."""
+    """Apply all jobs that end by themselves, at once."""
     for key, text, _ in tables():
         stage.put(key, text)
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "code"}, "stringData": {"pass": "open sesame"}}
@@ -64,7 +64,7 @@ def jobs(stage: Stage) -> Stage:
     stage.apply("waits-for-code", **script("", script=missing))
     stage.kubectl("apply", "-f", str(SCRIPT_EXAMPLE), "-f", str(PREPARE_EXAMPLE))
     password = {"name": "PASS", "valueFrom": {"secretKeyRef": {"name": "code", "key": "pass"}}}
-    stage.apply("looks-around", **script(LOOKS_AROUND, env=[password, {"name": "MINE", "value": "1"}]))
+    stage.apply("looks-around", **script(REPORTS_ACCESS, env=[password, {"name": "MINE", "value": "1"}]))
     stage.apply("fails", **script(FAILS))
     stage.apply("needs-more", **script(NEEDS_MORE))
     return stage
@@ -90,7 +90,7 @@ def test_a_script_from_a_config_map_makes_a_version(jobs: Stage) -> None:
     assert b"Ridge(alpha=best)" in file_of(jobs, job, "script.py")
 
 
-def test_a_script_sees_what_it_was_given_and_no_credentials(jobs: Stage) -> None:
+def test_a_script_sees_its_own_variables_and_no_credentials(jobs: Stage) -> None:
     job = jobs.wait_for_phase("looks-around", *ENDED)
     assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
     found = json.loads(file_of(jobs, job, "model/model.json"))
@@ -98,7 +98,7 @@ def test_a_script_sees_what_it_was_given_and_no_credentials(jobs: Stage) -> None
     assert found == expected
 
 
-def test_the_words_of_a_failing_script_are_the_jobs(jobs: Stage) -> None:
+def test_the_last_output_of_a_failing_script_is_the_jobs_message(jobs: Stage) -> None:
     job = jobs.wait_for_phase("fails", *ENDED)
     assert attempts_of(job) == [("Crashed", 1)] * 2, "an unknown error is tried again"
     assert (
@@ -109,7 +109,7 @@ def test_the_words_of_a_failing_script_are_the_jobs(jobs: Stage) -> None:
     assert condition(job, "Ready")["message"] == "the script ended with exit code 65: too few rows of class b"
 
 
-def test_a_dataset_without_a_model(jobs: Stage) -> None:
+def test_mode_prepare_makes_a_dataset_without_a_model(jobs: Stage) -> None:
     job = jobs.wait_for_phase("sales-profile", *ENDED)
     assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
     assert condition(job, "Complete")["status"] == "True"
@@ -119,18 +119,18 @@ def test_a_dataset_without_a_model(jobs: Stage) -> None:
     assert list(frame.columns) == ["product", "date", "quantity", "split"]
     assert (frame.groupby("product", observed=True)["split"].apply(lambda part: (part == "test").sum()) == 28).all()
     manifest = json.loads(file_of(jobs, job, "manifest.json"))
-    told = f"prepared a dataset of {len(frame)} rows and 4 columns, {manifest['digest']}"
-    assert condition(job, "Ready")["message"] == told
+    expected = f"prepared a dataset of {len(frame)} rows and 4 columns, {manifest['digest']}"
+    assert condition(job, "Ready")["message"] == expected
     assert b'<img class="violin"' in file_of(jobs, job, "profile.html")
     assert job["status"]["result"]["report"].endswith("/profile.html")
 
 
-def test_progress_lines_move_the_job_and_cancelling_ends_the_script(jobs: Stage) -> None:
+def test_progress_lines_are_reported_and_a_cancel_ends_the_script(jobs: Stage) -> None:
     jobs.apply("never-ends", **script(NEVER_ENDS))
 
     def is_half_done() -> bool:
-        told = jobs.get("tj", "never-ends").get("status", {}).get("trainerStatus") or {}
-        return (told.get("progressPercentage"), told.get("message")) == (55, "half of it")
+        reported = jobs.get("tj", "never-ends").get("status", {}).get("trainerStatus") or {}
+        return (reported.get("progressPercentage"), reported.get("message")) == (55, "half of it")
 
     jobs.wait_until("the script's progress to arrive", is_half_done, about="never-ends")
     jobs.kubectl("patch", "tj", "never-ends", "--type=merge", "-p", '{"spec": {"cancel": true}}')
@@ -138,7 +138,7 @@ def test_progress_lines_move_the_job_and_cancelling_ends_the_script(jobs: Stage)
     assert jobs.items("pods", "trainyard.dev/trainingjob=never-ends") == []
 
 
-def test_a_job_whose_config_map_is_missing_waits_and_says_so(jobs: Stage) -> None:
+def test_a_job_waits_for_a_missing_config_map_and_reports_it(jobs: Stage) -> None:
     def says_so() -> bool:
         message = condition(jobs.get("tj", "waits-for-code"), "Ready")["message"]
         return "FailedMount" in message and 'configmap "nowhere" not found' in message
@@ -147,7 +147,7 @@ def test_a_job_whose_config_map_is_missing_waits_and_says_so(jobs: Stage) -> Non
     assert jobs.get("tj", "waits-for-code")["status"]["phase"] == "Starting"
 
 
-def test_on_a_process_node(process_stage: Stage) -> None:
+def test_the_script_example_trains_on_a_process_node(process_stage: Stage) -> None:
     for key, text, _ in tables():
         process_stage.put(key, text)
     process_stage.kubectl("apply", "-f", str(SCRIPT_EXAMPLE))

@@ -1,4 +1,4 @@
-"""A model that serves on a real node, while clients predict all the time: none of them may ever notice anything."""
+"""A model that serves on a real node, while clients send predictions all the time. No request may fail."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from demo.images import TAG, repository
 from demo.install import BUCKET, JOBS_NAMESPACE
 from demo.serving import corrupt
 from tests.e2e.port_forward import port_forward
-from tests.e2e.serving import Served, says
+from tests.e2e.serving import Served, true_message
 from tests.e2e.stage import DEPLOYMENT, Json, Stage, condition
 from trainyard_api import meta
 
@@ -28,7 +28,7 @@ def data(stage: Stage) -> Json:
 
 @pytest.fixture(scope="module")
 def deployed(stage: Stage, data: Json) -> Iterator[Served]:
-    """Two versions, and the second one served: the first was served before it."""
+    """Two versions: the second one serves, the first one served before."""
     served = Served(stage, MODEL, data)
     served.deploy()
     first = served.train("served-first")
@@ -40,7 +40,7 @@ def deployed(stage: Stage, data: Json) -> Iterator[Served]:
 
 @pytest.fixture
 def numbers(deployed: Served) -> Iterator[tuple[int, int]]:
-    """Return the versions that serve now and served before; each test begins and ends at rest."""
+    """Return the versions that serve now and served before. Each test starts and ends with the default spec."""
     deployed.deploy()
     status = deployed.status()
     yield status["activeVersion"], status.get("previousVersion") or 0
@@ -49,7 +49,7 @@ def numbers(deployed: Served) -> Iterator[tuple[int, int]]:
 
 @pytest.fixture
 def node_with_networks(stage: Stage) -> Stage:
-    """A node whose pods have a network of their own: kubectl has no way to the pods of a process node."""
+    """A node whose pods have their own network. kubectl cannot reach the pods of a process node."""
     if stage.cluster.kind == "process":
         if os.environ.get("CI") == "true":
             pytest.fail("port-forward needs a host node or kind")
@@ -62,14 +62,14 @@ def test_a_port_forward_reaches_the_model(node_with_networks: Stage, deployed: S
         url = f"{address}/v2/models/{MODEL}"
         assert requests.get(f"{url}/ready", timeout=30).status_code == 200
         rows = {"name": "x", "shape": [1], "datatype": "FP64", "data": [3]}
-        answer = requests.post(f"{url}/infer", json={"inputs": [rows]}, timeout=30)
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["model_version"] == str(deployed.status()["activeVersion"])
+        response = requests.post(f"{url}/infer", json={"inputs": [rows]}, timeout=30)
+        assert response.status_code == 200, response.text
+        assert response.json()["model_version"] == str(deployed.status()["activeVersion"])
 
 
 def test_a_port_forward_reaches_the_store(node_with_networks: Stage) -> None:
-    place = (object_store.NAMESPACE, object_store.NAME, object_store.PORT)
-    with port_forward(node_with_networks, *place) as address:
+    target = (object_store.NAMESPACE, object_store.NAME, object_store.PORT)
+    with port_forward(node_with_networks, *target) as address:
         client = replace(node_with_networks.store, endpoint_local=address).client()
         assert BUCKET in {each["Name"] for each in client.list_buckets()["Buckets"]}
 
@@ -77,7 +77,7 @@ def test_a_port_forward_reaches_the_store(node_with_networks: Stage) -> None:
 def test_a_deployment_without_versions_waits(stage: Stage, data: Json) -> None:
     served = Served(stage, "unborn", data)
     served.deploy()
-    status = served.wait("to say what it waits for", lambda status: status.get("phase") == "Pending")
+    status = served.wait("to report what it waits for", lambda status: status.get("phase") == "Pending")
     assert "unborn" in condition({"status": status}, "Ready")["message"]
     assert not stage.items("services", f"{meta.DEPLOYMENT_LABEL}=unborn"), "nothing to choose among"
     stage.kubectl("delete", "md", "unborn")
@@ -101,7 +101,9 @@ def test_a_new_version_takes_over_and_no_request_fails(deployed: Served, numbers
     assert owners == ["ModelDeployment"]
 
 
-def test_a_corrupt_artifact_is_rejected_and_the_old_version_goes_on(deployed: Served, numbers: tuple[int, int]) -> None:
+def test_a_corrupt_artifact_is_rejected_and_the_old_version_keeps_serving(
+    deployed: Served, numbers: tuple[int, int]
+) -> None:
     active, _ = numbers
     with deployed.clients() as client:
         held = deployed.act("hold")
@@ -120,7 +122,7 @@ def test_a_corrupt_artifact_is_rejected_and_the_old_version_goes_on(deployed: Se
     deployed.stage.wait_until(f"the pods of version {version} to go", gone)
 
 
-def test_a_rollback_by_annotation_takes_no_start_and_holds(deployed: Served, numbers: tuple[int, int]) -> None:
+def test_a_rollback_by_annotation_uses_warm_pods_and_holds(deployed: Served, numbers: tuple[int, int]) -> None:
     active, previous = numbers
     assert previous
     with deployed.clients() as client:
@@ -136,7 +138,7 @@ def test_a_rollback_by_annotation_takes_no_start_and_holds(deployed: Served, num
     assert deployed.serves(version).get("hold") is None, "a newer version ends the hold"
 
 
-def test_a_pin_goes_back_by_git_and_forth(deployed: Served, numbers: tuple[int, int]) -> None:
+def test_a_pin_selects_a_version_and_its_removal_the_newest(deployed: Served, numbers: tuple[int, int]) -> None:
     active, previous = numbers
     with deployed.clients() as client:
         deployed.deploy(version={"policy": "Pinned", "pin": str(previous)})
@@ -147,10 +149,10 @@ def test_a_pin_goes_back_by_git_and_forth(deployed: Served, numbers: tuple[int, 
     assert deployed.version(active)["status"]["phase"] == "Validated", "nothing was wrong with it"
 
 
-def test_a_spec_that_cannot_start_takes_nothing_away(deployed: Served, numbers: tuple[int, int]) -> None:
+def test_a_spec_that_cannot_start_keeps_the_old_pods(deployed: Served, numbers: tuple[int, int]) -> None:
     active, _ = numbers
     with deployed.clients() as client:
-        deployed.deploy(serving={"image": f"{repository('trainer')}:{TAG}"})  # ends at once: it finds no job
+        deployed.deploy(serving={"image": f"{repository('trainer')}:{TAG}"})  # ends at once, without a job
 
         def broken() -> Any:
             statuses = [pod["status"].get("containerStatuses", []) for pod in deployed.pods(active)]
@@ -174,7 +176,7 @@ def test_a_candidate_that_crashes_is_rejected(deployed: Served, numbers: tuple[i
     assert set(client.tally.by_version) == {active}
     assert rejection["reason"] == "CrashLoop", rejection
     action = deployed.act(f"retry/{version}")
-    assert deployed.serves(version)["lastHandledAction"] == action, "with memory enough it is as good as any"
+    assert deployed.serves(version)["lastHandledAction"] == action, "with enough memory it can serve"
 
 
 def test_scaling_up_and_down(deployed: Served, numbers: tuple[int, int]) -> None:
@@ -192,7 +194,7 @@ def test_scaling_up_and_down(deployed: Served, numbers: tuple[int, int]) -> None
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["killed", "away"])
-def test_the_operator_may_end_in_the_middle(deployed: Served, numbers: tuple[int, int], *, away: bool) -> None:
+def test_a_rollout_survives_the_end_of_the_operator(deployed: Served, numbers: tuple[int, int], *, away: bool) -> None:
     stage = deployed.stage
     with deployed.clients() as client:
         held = deployed.act("hold")
@@ -213,20 +215,24 @@ def test_the_operator_may_end_in_the_middle(deployed: Served, numbers: tuple[int
         deployed.serves(version)
 
 
-def test_what_cannot_be_done_is_said_in_one_sentence(deployed: Served, numbers: tuple[int, int]) -> None:
+def test_an_impossible_request_is_reported_and_the_version_keeps_serving(
+    deployed: Served, numbers: tuple[int, int]
+) -> None:
     active, _ = numbers
 
-    def answered(verb: str) -> str:
+    def action_message(verb: str) -> str:
         action = deployed.act(verb)
-        status = deployed.wait(f"to answer {action}", lambda status: status.get("lastHandledAction") == action)
+        status = deployed.wait(f"to handle {action}", lambda status: status.get("lastHandledAction") == action)
         return str(status["lastActionMessage"])
 
-    assert "99999" in answered("rollback/99999")
-    assert "previous" in answered("go-back")
+    assert "99999" in action_message("rollback/99999")
+    assert "previous" in action_message("go-back")
     deployed.deploy(version={"policy": "Pinned", "pin": "99999"})
-    status = deployed.wait("to say that the pin names nothing", lambda status: "99999" in says(status, "Stalled"))
+    status = deployed.wait(
+        "to report that the pinned version does not exist", lambda status: "99999" in true_message(status, "Stalled")
+    )
     assert status["activeVersion"] == active
-    assert says(status, "Ready"), "what serves goes on serving"
+    assert true_message(status, "Ready"), "the active version keeps serving"
 
 
 def test_the_second_deployment_of_a_model_is_refused(deployed: Served, numbers: tuple[int, int]) -> None:
@@ -241,7 +247,7 @@ def test_the_second_deployment_of_a_model_is_refused(deployed: Served, numbers: 
     deployed.serves(numbers[0])
 
 
-def test_deleting_it_takes_all_its_children(stage: Stage, data: Json) -> None:
+def test_deleting_a_deployment_deletes_all_its_children(stage: Stage, data: Json) -> None:
     served = Served(stage, "brief", data)
     served.deploy()
     version = served.train("brief-only")

@@ -1,4 +1,4 @@
-"""One job on three pods of a real node: an Indexed Job, one version, and what a killed pod costs."""
+"""One job on three pods of a real node: an Indexed Job, one version, and the effect of a killed pod."""
 
 import json
 from typing import Any
@@ -53,12 +53,12 @@ def manifest_of(stage: Stage, job: Json) -> Json:
 
 @pytest.fixture(scope="module")
 def alone(stage: Stage, uri: str) -> Json:
-    """Return what one pod makes of it."""
+    """Return the manifest of the same training in one pod."""
     stage.apply("alone", **spec(uri))
     return manifest_of(stage, ended_well(stage, "alone"))
 
 
-def test_three_pods_make_the_version_that_one_would(stage: Stage, uri: str, alone: Json) -> None:
+def test_three_pods_make_the_same_version_as_one(stage: Stage, uri: str, alone: Json) -> None:
     stage.apply("shared", **spec(uri, shards=3))
     job = ended_well(stage, "shared")
     (child,) = stage.items("jobs", f"{meta.UID_LABEL}={job['metadata']['uid']}")
@@ -94,7 +94,7 @@ def test_a_killed_shard_costs_an_attempt_and_nothing_else(stage: Stage, uri: str
     assert job["status"]["result"]["series"]["total"] == 12
 
 
-def test_what_cannot_be_shared_is_told_at_once(stage: Stage, uri: str) -> None:
+def test_an_unsupported_framework_fails_at_once(stage: Stage, uri: str) -> None:
     stage.apply("global", **{**spec(uri, shards=2), "framework": "LightGBM"})
     job = stage.wait_for_phase("global", "Failed")
     assert condition(job, "Ready")["reason"] == "InvalidSpec"

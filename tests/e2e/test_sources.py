@@ -1,4 +1,4 @@
-"""Training in a pod from a source that is no file: a real PostgreSQL server beside the cluster."""
+"""Training in a pod from a database: a real PostgreSQL server next to the cluster."""
 
 import ipaddress
 import json
@@ -15,11 +15,11 @@ ENDED = ("Succeeded", "Failed")
 
 
 def address_for(stage: Stage) -> str:
-    """Return the address of this machine on the way to the node: pods reach it, whatever kind of node it is."""
+    """Return this machine's address in the network of the node. Pods can reach it on every kind of node."""
     (node,) = json.loads(stage.kubectl("get", "nodes", "-o", "json"))["items"]
-    inside = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+    node_address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((inside, 9))  # sends nothing: it only asks for the route
+        probe.connect((node_address, 9))  # This sends nothing. It only looks up the route.
         return str(ipaddress.ip_address(probe.getsockname()[0]))
 
 
@@ -59,10 +59,10 @@ def test_a_query_on_postgresql_makes_a_version(stage: Stage, database: DatabaseS
     assert "prepared a dataset of 400 rows and 4 columns" in condition(prepared, "Ready")["message"]
 
 
-def test_credentials_that_the_server_refuses(stage: Stage, database: DatabaseServer) -> None:
+def test_refused_credentials_fail_the_job_and_are_not_shown(stage: Stage, database: DatabaseServer) -> None:
     job = stage.wait_for_phase("refused", *ENDED)
     assert [(each["reason"], each["exitCode"]) for each in job["status"]["attempts"]] == [("NotPermitted", 77)]
-    told = json.dumps(job) + stage.kubectl("logs", "--selector=trainyard.dev/trainingjob=refused", "--tail=-1")
-    assert "yesterday" not in told
-    assert PASSWORD not in told
-    assert READER in told or "the user" in told or "password" in told
+    output = json.dumps(job) + stage.kubectl("logs", "--selector=trainyard.dev/trainingjob=refused", "--tail=-1")
+    assert "yesterday" not in output
+    assert PASSWORD not in output
+    assert READER in output or "the user" in output or "password" in output

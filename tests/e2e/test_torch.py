@@ -1,4 +1,4 @@
-"""Framework Torch in pods of its own image, on the CPU of a real node; and its model behind a server without Torch."""
+"""Framework Torch in pods of its own image, on the CPU of a real node, and its model in a server without Torch."""
 
 import pandas as pd
 import pytest
@@ -24,7 +24,7 @@ QUICK: Json = {"epochs": 30, "hidden": [32], "learning_rate": 0.01}
 
 @pytest.fixture(scope="module")
 def jobs(stage: Stage) -> dict[str, Json]:
-    """Train both kinds of networks side by side, and return the jobs as they ended."""
+    """Train both kinds of networks in parallel, and return the jobs after their end."""
     provide_torch_image(stage.cluster, print)
     rows = {"uri": stage.put("torch-rows.csv", ROWS), "target": "price"}
     stage.apply("torch-rows", framework="Torch", task="Regression", data=rows, parameters=QUICK)
@@ -54,11 +54,11 @@ def test_a_network_is_trained_in_a_pod(stage: Stage, jobs: dict[str, Json], name
     assert version["spec"]["image"].rpartition(":")[0].endswith("trainyard-trainer-torch")
 
 
-def test_where_no_node_has_a_gpu_the_cpu_trains(jobs: dict[str, Json]) -> None:
+def test_without_a_gpu_the_cpu_trains(jobs: dict[str, Json]) -> None:
     assert condition(jobs["torch-sales"], "DeviceFallback")["status"] == "True"
 
 
-def test_a_server_without_torch_answers(stage: Stage, jobs: dict[str, Json]) -> None:
+def test_a_server_without_torch_predicts(stage: Stage, jobs: dict[str, Json]) -> None:
     version = jobs["torch-rows"]["status"]["modelVersion"]["version"]
     served = Served(stage, "torch-rows", {})
     served.deploy()

@@ -1,4 +1,4 @@
-"""From `kubectl apply` to a model: the examples, on a real node, with images and chart."""
+"""From `kubectl apply` to a model: the examples on a real node, with images and chart."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def examples(stage: Stage) -> Stage:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_ends_as_a_version_with_metrics(examples: Stage, name: str) -> None:
+def test_an_example_makes_a_version_with_metrics(examples: Stage, name: str) -> None:
     job = examples.get("tj", name)
     status = job["status"]
     assert status["phase"] == "Succeeded", condition(job, "Ready")["message"]
@@ -78,10 +78,10 @@ def test_kubectl_get_shows_the_columns(examples: Stage) -> None:
     assert wide[-4:] == ["FRAMEWORK", "QUEUE", "ETA", "DEVICE"]
 
 
-def test_describe_tells_the_story(examples: Stage) -> None:
-    story = examples.kubectl("describe", "tj", "diabetes-regression")
-    assert "AttemptStarted" in story
-    assert "created ModelVersion diabetes-regression-v1" in story
+def test_describe_shows_the_events_of_the_job(examples: Stage) -> None:
+    description = examples.kubectl("describe", "tj", "diabetes-regression")
+    assert "AttemptStarted" in description
+    assert "created ModelVersion diabetes-regression-v1" in description
 
 
 def test_the_namespace_enforces_the_restricted_profile(examples: Stage) -> None:

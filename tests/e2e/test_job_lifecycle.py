@@ -1,6 +1,6 @@
-"""Stopping, going on, deadlines, what stays of a job, a rerun, and accelerators, on a real node.
+"""The lifecycle of a job on a real node: suspend, resume, cancel, deadlines, deletion, rerun, and accelerators.
 
-The node has no device. An extended resource that its status advertises is as real to the scheduler and the kubelet.
+The node has no device. For scheduler and kubelet, an extended resource in the node's status is as real as a device.
 """
 
 import json
@@ -16,7 +16,7 @@ from trainyard_api import meta
 SMALL = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}}
 GPU = "nvidia.com/gpu"
 
-WAITS_ONCE = """
+WAITS_IN_THE_FIRST_ATTEMPT = """
 if config["attempt"] == 1:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
     time.sleep(900)
@@ -30,9 +30,9 @@ def data(stage: Stage) -> None:
         stage.put(key, text)
 
 
-def waits_once(**spec: Any) -> Json:
-    """Return a job whose first attempt waits for SIGTERM and whose second one ends well."""
-    return container(WAITS_ONCE, resources=SMALL, **spec)
+def waits_in_the_first_attempt(**spec: Any) -> Json:
+    """Return a job whose first attempt waits for SIGTERM. Its second attempt succeeds."""
+    return container(WAITS_IN_THE_FIRST_ATTEMPT, resources=SMALL, **spec)
 
 
 def regression(**spec: Any) -> Json:
@@ -57,8 +57,8 @@ def ended_well(stage: Stage, name: str) -> Json:
 # ---- suspend and cancel ----------------------------------------------------------------------------------------------
 
 
-def test_suspended_and_resumed_it_makes_the_same_model(stage: Stage) -> None:
-    stage.apply("pausing", **waits_once(modelName="paused", retry={"maxAttempts": 1}))
+def test_a_suspended_and_resumed_job_makes_a_model(stage: Stage) -> None:
+    stage.apply("pausing", **waits_in_the_first_attempt(modelName="paused", retry={"maxAttempts": 1}))
     stage.wait_for_phase("pausing", "Running")
     edit(stage, "pausing", suspend=True)
     job = stage.wait_for_phase("pausing", "Suspended")
@@ -69,12 +69,12 @@ def test_suspended_and_resumed_it_makes_the_same_model(stage: Stage) -> None:
     job = ended_well(stage, "pausing")
     assert [attempt["number"] for attempt in job["status"]["attempts"]] == [1, 2], "the one retry was not used up"
     assert job["status"]["modelVersion"]["name"] == "paused-v1"
-    story = stage.kubectl("describe", "tj", "pausing")
-    assert "suspended by spec.suspend" in story
-    assert "resumed by spec.suspend" in story
+    description = stage.kubectl("describe", "tj", "pausing")
+    assert "suspended by spec.suspend" in description
+    assert "resumed by spec.suspend" in description
 
 
-def test_suspended_before_it_starts_and_cancelled_there(stage: Stage) -> None:
+def test_a_job_that_is_suspended_before_its_start_can_be_cancelled(stage: Stage) -> None:
     stage.apply("never", **regression(suspend=True))
     job = stage.wait_for_phase("never", "Suspended")
     assert children(stage, job, "jobs") == []
@@ -83,8 +83,8 @@ def test_suspended_before_it_starts_and_cancelled_there(stage: Stage) -> None:
     assert "attempts" not in job["status"]
 
 
-def test_cancelled_its_pods_go_and_it_stays_cancelled(stage: Stage) -> None:
-    stage.apply("unwanted", **waits_once())
+def test_a_cancelled_job_has_no_pods_and_stays_cancelled(stage: Stage) -> None:
+    stage.apply("unwanted", **waits_in_the_first_attempt())
     stage.wait_for_phase("unwanted", "Running")
     edit(stage, "unwanted", cancel=True)
     job = stage.wait_for_phase("unwanted", "Cancelled")
@@ -98,8 +98,8 @@ def test_cancelled_its_pods_go_and_it_stays_cancelled(stage: Stage) -> None:
 # ---- deadlines and what stays ----------------------------------------------------------------------------------------
 
 
-def test_a_deadline_set_while_it_runs(stage: Stage) -> None:
-    stage.apply("too-long", **waits_once())
+def test_a_deadline_can_be_set_while_the_job_runs(stage: Stage) -> None:
+    stage.apply("too-long", **waits_in_the_first_attempt())
     stage.wait_for_phase("too-long", "Running")
     edit(stage, "too-long", activeDeadlineSeconds=3)
     job = stage.wait_for_phase("too-long", "Failed")
@@ -108,7 +108,7 @@ def test_a_deadline_set_while_it_runs(stage: Stage) -> None:
     assert job["status"]["activeSeconds"] >= 3
 
 
-def test_finished_jobs_go_and_a_rerun_makes_the_next_version(stage: Stage) -> None:
+def test_the_ttl_deletes_finished_jobs_and_a_rerun_makes_the_next_version(stage: Stage) -> None:
     """The command that docs/trainingjob.md shows."""
     stage.apply("original", **regression(ttlSecondsAfterFinished=3))
     ended_well(stage, "original")
@@ -144,7 +144,7 @@ def test_finished_jobs_go_and_a_rerun_makes_the_next_version(stage: Stage) -> No
 
 
 def advertise(stage: Stage, count: int) -> None:
-    """Let the node have so many devices."""
+    """Let the node have this number of devices."""
     (node,) = stage.items("nodes")
     path = f"/status/capacity/{GPU.replace('/', '~1')}"
     patch = json.dumps([{"op": "add", "path": path, "value": str(count)}])
@@ -155,14 +155,14 @@ def advertise(stage: Stage, count: int) -> None:
     )
 
 
-def test_no_node_has_the_accelerator_and_the_cpu_does_it(stage: Stage) -> None:
+def test_without_an_accelerator_the_fallback_trains_on_the_cpu(stage: Stage) -> None:
     advertise(stage, 0)
     accelerator = {"resource": GPU, "fallback": "CPU", "fallbackAfterSeconds": 3}
     stage.apply("falls-back", **regression(accelerator=accelerator))
     job = ended_well(stage, "falls-back")
-    told = condition(job, "DeviceFallback")
-    assert (told["status"], told["reason"]) == ("True", "AcceleratorUnavailable")
-    assert f"Insufficient {GPU}" in told["message"]
+    fallback = condition(job, "DeviceFallback")
+    assert (fallback["status"], fallback["reason"]) == ("True", "AcceleratorUnavailable")
+    assert f"Insufficient {GPU}" in fallback["message"]
     (attempt,) = job["status"]["attempts"]
     assert (attempt["number"], attempt["jobName"], attempt["device"]) == (1, "falls-back-1-cpu", "cpu")
     (pod,) = children(stage, job, "pods")
@@ -170,11 +170,11 @@ def test_no_node_has_the_accelerator_and_the_cpu_does_it(stage: Stage) -> None:
     assert "DeviceFallback" in stage.kubectl("describe", "tj", "falls-back")
 
 
-def test_without_fallback_it_says_what_it_waits_for_until_it_is_there(stage: Stage) -> None:
+def test_without_a_fallback_the_job_waits_for_the_accelerator_and_says_so(stage: Stage) -> None:
     advertise(stage, 0)
     stage.apply("waits", **regression(accelerator={"resource": GPU, "count": 2}))
     stage.wait_until(
-        "the scheduler's sentence",
+        "the scheduler's message",
         lambda: f"Insufficient {GPU}" in condition(stage.wait_for_phase("waits", "Starting"), "Ready")["message"],
         about="waits",
     )
@@ -187,7 +187,7 @@ def test_without_fallback_it_says_what_it_waits_for_until_it_is_there(stage: Sta
     assert "DeviceFallback" not in {each["type"] for each in job["status"]["conditions"]}
 
 
-def test_an_accelerator_that_no_node_has_and_no_fallback(stage: Stage) -> None:
+def test_without_accelerator_and_fallback_the_pending_deadline_ends_the_job(stage: Stage) -> None:
     accelerator = {"resource": "example.com/quantum"}
     stage.apply("hopeless", **regression(accelerator=accelerator, pendingDeadlineSeconds=5))
     job = stage.wait_for_phase("hopeless", "Failed")
@@ -199,7 +199,7 @@ def test_an_accelerator_that_no_node_has_and_no_fallback(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("count", [0, -1])
-def test_a_count_that_is_none_is_refused_at_once(stage: Stage, count: int) -> None:
+def test_an_invalid_accelerator_count_is_refused_at_apply(stage: Stage, count: int) -> None:
     spec = regression(accelerator={"resource": GPU, "count": count})
     body = {"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingJob", "metadata": {"name": "none"}, "spec": spec}
     assert "spec.accelerator.count" in stage.refused("apply", "-f", "-", stdin=json.dumps(body))
