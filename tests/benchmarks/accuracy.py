@@ -1,10 +1,10 @@
-"""How good the models are that the trainer makes of real data, beside a naive baseline and the aim.
+"""The quality of the models that the trainer makes from real data, compared with a naive baseline and with the aim.
 
     PYTHONPATH=. .venv/bin/python tests/benchmarks/accuracy.py      # or: make bench-accuracy
 
-Each row is `trainyard-trainer run` on a TrainingJob that is written here, with the defaults of the trainer wherever it
-says nothing else. Where a benchmark has rows of its own to judge by (CMAPSS's test engines, ETTh1's last months), the
-saved model is loaded and asked; everywhere else the metrics are those of the version.
+Each row is one `trainyard-trainer run` of a TrainingJob that is written here. The trainer's defaults apply to all other
+fields. Some benchmarks have rows of their own for the test (CMAPSS's test engines, ETTh1's last months). For these, the
+saved model is loaded and predicts. For all others, the metrics are those of the version.
 """
 
 import argparse
@@ -27,12 +27,15 @@ from tests.benchmarks import long_horizon, turbofan
 from tests.unit.trainer.data.jobs import REAL_DATA
 
 LEAKS: Final = ["UDI", "Product ID", "TWF", "HDF", "PWF", "OSF", "RNF"]
-"""Of AI4I: names of rows, and the kinds of failure that the target is made of."""
+"""Columns of AI4I: identifiers of rows, and the kinds of failure from which the target is computed."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. ``baseline`` is the naive model's on the same rows; ``least`` tells that more is better."""
+    """One figure.
+
+    ``baseline`` is the figure of the naive model on the same rows. With ``least`` a higher figure is better.
+    """
 
     what: str
     metric: str
@@ -44,7 +47,7 @@ class Row:
 
     @property
     def is_missed(self) -> bool:
-        """Whether there is an aim, and it is not reached."""
+        """Whether there is an aim that is not reached."""
         return self.aim is not None and (self.ours < self.aim if self.least else self.ours > self.aim)
 
     def __str__(self) -> str:
@@ -59,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Version:
-    """What a training left behind. ``seconds`` is its whole process."""
+    """The result of a training. ``seconds`` is the time of the whole process."""
 
     folder: Path
     metrics: dict[str, float]
@@ -68,7 +71,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Trainings:
-    """Runs jobs in a folder, on data in another."""
+    """Runs jobs in ``folder``, on the data in ``data``."""
 
     folder: Path
     data: Path
@@ -80,7 +83,7 @@ class Trainings:
         return path
 
     def train(self, name: str, table: Path, **spec: Any) -> Version:
-        """Train one job as a user would. Raises RuntimeError with the trainer's last words."""
+        """Train one job as a user would. Raises RuntimeError with the end of the trainer's output."""
         data = {"uri": f"file://{table}", **spec.pop("data")}
         document = {
             "apiVersion": "trainyard.dev/v1alpha1",
@@ -117,7 +120,7 @@ def ai4i(run: Trainings) -> Iterator[Row]:
 
 
 def cmapss(run: Trainings) -> Iterator[Row]:
-    """Engines: cycles that are left, and whether fewer than 31 are."""
+    """Engines: the number of cycles that are left, and whether fewer than 31 are left."""
     from trainyard_trainer.frameworks.lightgbm.framework import LightGBMFramework
 
     rows = turbofan.training_rows(run.data)
@@ -132,12 +135,15 @@ def cmapss(run: Trainings) -> Iterator[Row]:
     )
     inputs, actual = turbofan.test_rows(run.data)
     framework = LightGBMFramework()
-    told = framework.predict(framework.load(life.folder), inputs)["prediction"].to_numpy(dtype=float)
+    predicted = framework.predict(framework.load(life.folder), inputs)["prediction"].to_numpy(dtype=float)
     mean = np.full(len(actual), rows["life"].mean())
     what = "CMAPSS FD001, cycles left of the 100 test engines"
-    for how, truth in (("their own cap of 125 too", np.minimum(actual, turbofan.CAP)), ("no cap on the truth", actual)):
-        error, naive = _rmse(told, truth), _rmse(mean, truth)
-        yield Row(f"{what}, {how}", "RMSE", error, naive, 19.5, seconds=life.seconds)
+    for variant, truth in (
+        ("their own cap of 125 too", np.minimum(actual, turbofan.CAP)),
+        ("no cap on the truth", actual),
+    ):
+        error, naive = _rmse(predicted, truth), _rmse(mean, truth)
+        yield Row(f"{what}, {variant}", "RMSE", error, naive, 19.5, seconds=life.seconds)
     soon = run.train(
         "soon",
         table,
@@ -150,8 +156,8 @@ def cmapss(run: Trainings) -> Iterator[Row]:
     yield Row(what, "AUC", soon.metrics["auc"], 0.5, 0.985, least=True, seconds=soon.seconds)
 
 
-def _rmse(told: np.ndarray, actual: np.ndarray) -> float:
-    return float(np.sqrt(np.mean((told - actual) ** 2)))
+def _rmse(predicted: np.ndarray, actual: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((predicted - actual) ** 2)))
 
 
 def etth1(run: Trainings) -> Iterator[Row]:
@@ -173,7 +179,7 @@ def etth1(run: Trainings) -> Iterator[Row]:
 
 
 def bikes(run: Trainings) -> Iterator[Row]:
-    """Rentals of bikes in a city, each hour of a week ahead."""
+    """Rentals of bikes in a city, for each hour of the next week."""
     for framework in ("Prophet", "LightGBM"):
         found = run.train(
             f"bikes-{framework.lower()}",

@@ -1,7 +1,8 @@
-"""What finished work costs: thousands of TrainingJobs and ModelVersions at rest, and an operator that starts anew.
+"""The cost of finished objects: thousands of TrainingJobs and ModelVersions without changes, and a new operator.
 
-``python -m tests.benchmarks.at_rest`` fills a fresh control plane, lets the operator settle it once, and then starts it
-anew: seconds until it is ready and until it has looked at everything, memory, and writes while nothing happens (aim 0).
+``python -m tests.benchmarks.at_rest`` fills a fresh control plane and lets a first operator reconcile it. Then it
+starts a second operator. It measures the seconds until this one is ready and until it has reconciled everything, its
+memory, and its writes while nothing happens (aim: 0).
 """
 
 import argparse
@@ -16,22 +17,22 @@ import aiohttp
 from cluster.model import Cluster
 from tests.benchmarks.burst import (
     CONNECTIONS,
+    IDLE_SECONDS,
     NAMESPACE,
-    QUIET_SECONDS,
     control_plane,
     cpu_seconds,
     operator,
     rss_mib,
     training_job,
-    wait_quiet,
+    wait_until_idle,
     writes,
 )
 from trainyard_api import API_VERSION
 from trainyard_operator.kube.credentials import load_credentials
 
-REST_SECONDS = 30.0
+MEASURED_SECONDS = 30.0
 SETTLED_SECONDS = 900.0
-"""The first operator judges every version, which is two writes each."""
+"""The first operator judges every version. This takes two writes each."""
 VERSIONS_PER_MODEL = 10
 END = "2026-11-21T08:00:00Z"
 PATH = f"/apis/{API_VERSION}/namespaces/{NAMESPACE}"
@@ -53,7 +54,7 @@ def finished_job(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def version(number: int) -> dict[str, Any]:
-    """Return the ModelVersion of that job."""
+    """Return the ModelVersion of the job with this number."""
     model, count = f"model-{number // VERSIONS_PER_MODEL}", number % VERSIONS_PER_MODEL + 1
     return {
         "apiVersion": API_VERSION,
@@ -72,7 +73,7 @@ def version(number: int) -> dict[str, Any]:
 
 
 async def fill(cluster: Cluster, count: int) -> None:
-    """Create everything over some connections."""
+    """Create all objects over several connections."""
     credentials = load_credentials({"KUBECONFIG": str(cluster.kubeconfig)})
     connector = aiohttp.TCPConnector(ssl=credentials.tls if credentials.tls is not None else True, limit=CONNECTIONS)
     numbers = iter(range(count))
@@ -96,30 +97,30 @@ async def fill(cluster: Cluster, count: int) -> None:
 
 
 def main() -> None:
-    """Parse the command line, run, print."""
+    """Parse the command line, run, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=10_000, help="TrainingJobs, and as many ModelVersions")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, control_plane(Path(folder)) as (cluster, audit):
         asyncio.run(fill(cluster, options.count))
         with operator(cluster, Path(folder), None):
-            wait_quiet(audit, SETTLED_SECONDS)
+            wait_until_idle(audit, SETTLED_SECONDS)
         settled = sum(writes(audit).values())
         began = time.monotonic()
         with operator(cluster, Path(folder), None) as pid:
             ready = time.monotonic() - began
-            wait_quiet(audit)
+            wait_until_idle(audit)
             rss, used, started = rss_mib(pid), cpu_seconds(pid), sum(writes(audit).values()) - settled
-            time.sleep(REST_SECONDS)
-            resting = cpu_seconds(pid) - used
-            at_rest = sum(writes(audit).values()) - settled - started
+            time.sleep(MEASURED_SECONDS)
+            idle_cpu = cpu_seconds(pid) - used
+            idle_writes = sum(writes(audit).values()) - settled - started
     print("| objects | ready s | CPU s until quiet | RSS MiB | writes at the start | writes at rest | CPU at rest |")
     print("|---|---|---|---|---|---|---|")
     print(
         f"| {options.count} TrainingJobs and {options.count} ModelVersions | {ready:.1f} | {used:.1f} | {rss:.0f} "
-        f"| {started} | {at_rest} in {REST_SECONDS:.0f} s | {resting / REST_SECONDS:.1%} |"
+        f"| {started} | {idle_writes} in {MEASURED_SECONDS:.0f} s | {idle_cpu / MEASURED_SECONDS:.1%} |"
     )
-    print(f"Quiet: no write for {QUIET_SECONDS:.0f} s.")
+    print(f"Quiet: no write for {IDLE_SECONDS:.0f} s.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""How long from ``kubectl apply`` to the Job: bursts of TrainingJobs by 20 connections on a real API server.
+"""The time from ``kubectl apply`` to the Job: bursts of TrainingJobs over 20 connections to a real API server.
 
-``python -m tests.benchmarks.burst`` runs the operator as its own process on a fresh control plane for each figure, and
-plain Jobs by the same driver beside it. No node: pods stay Pending. Prints a table and writes JSON lines.
+``python -m tests.benchmarks.burst`` runs the operator as its own process on a fresh control plane for each row. It
+measures plain Jobs with the same driver for comparison. There is no node, so pods stay Pending. Prints a table and
+writes JSON lines.
 """
 
 import argparse
@@ -38,8 +39,8 @@ from trainyard_api.kinds import KINDS
 CONNECTIONS = 20
 NAMESPACE = "default"
 SEEN_SECONDS = 300.0
-QUIET_SECONDS = 5.0
-"""So long without a write, and the operator is at rest."""
+IDLE_SECONDS = 5.0
+"""If the operator writes nothing for this time, it is idle."""
 
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -55,8 +56,8 @@ JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 class Figures:
     """One run. Seconds, jobs per second, milliseconds of CPU per job, MiB.
 
-    ``elsewhere`` is how many cores other programs on this machine kept busy until the last Job: a figure measured
-    beside such a load is no worse than it says.
+    ``elsewhere`` is the number of cores that other programs kept busy until the last Job. Such a load can only make the
+    other figures worse.
     """
 
     what: str
@@ -75,7 +76,7 @@ class Figures:
 
 
 def plain_job(number: int) -> dict[str, Any]:
-    """Return a Job as small as they get."""
+    """Return the smallest possible Job."""
     container = {"name": "main", "image": "busybox", "command": ["true"]}
     pod = {"restartPolicy": "Never", "containers": [container]}
     return {"metadata": {"name": f"b-{number:05d}"}, "spec": {"template": {"spec": pod}}}
@@ -96,7 +97,7 @@ def training_job(number: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Parse the command line, run, print."""
+    """Parse the command line, run, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[1, 100, 500, 1000], help="jobs per burst")
     parser.add_argument("--paced", type=int, default=60, help="jobs of the run at --rate per second; 0: none")
@@ -124,7 +125,7 @@ HEAD = (
 
 
 def row(f: Figures) -> str:
-    """Return a line of the table."""
+    """Return a row of the table."""
     cells = [
         *(f.what, str(f.n), f"{f.rate:g}" if f.rate else "burst", f"{f.p50:.3f}", f"{f.p99:.3f}", f"{f.last:.2f}"),
         *(f"{f.per_second:.0f}", f"{f.elsewhere:.1f}"),
@@ -145,11 +146,11 @@ def measure(n: int, rate: float, *, with_operator: bool, profile: Path | None = 
             measured = asyncio.run(drive(cluster, [plain_job(i) for i in range(n)], JOBS, rate))
             return summary("Job", n, rate, measured, clock.elsewhere())
         with operator(cluster, Path(folder), profile) as pid:
-            wait_quiet(audit)
+            wait_until_idle(audit)
             before, cpu, clock = sum(writes(audit).values()), cpu_seconds(pid), HostClock(cluster, pid)
             measured = asyncio.run(drive(cluster, [training_job(i) for i in range(n)], TRAINING_JOBS, rate))
             created, elsewhere = datetime.now(UTC), clock.elsewhere()
-            wait_quiet(audit)
+            wait_until_idle(audit)
             used, rss = cpu_seconds(pid) - cpu, rss_mib(pid)
             until, total = writes(audit, created), writes(audit)
     figures = asdict(summary("TrainingJob", n, rate, measured, elsewhere))
@@ -179,7 +180,7 @@ def summary(what: str, n: int, rate: float, measured: Measured, elsewhere: float
 
 
 class HostClock:
-    """CPU time of the whole machine beside that of our own processes, from now on."""
+    """The CPU time of the whole machine and of our own processes since the creation of this object."""
 
     def __init__(self, cluster: Cluster, *more: int) -> None:
         self._pids = [*(process.pid for process in ProcessTable(cluster.folder).all()), *more]
@@ -191,13 +192,13 @@ class HostClock:
         return time.monotonic(), busy, sum(map(cpu_seconds, self._pids)) + time.process_time()
 
     def elsewhere(self) -> float:
-        """Return how many cores were busy for others."""
+        """Return the number of cores that other programs kept busy."""
         wall, busy, ours = (now - then for now, then in zip(self._read(), self._began, strict=True))
         return max(0.0, busy - ours) / wall
 
 
 async def drive(cluster: Cluster, bodies: list[dict[str, Any]], path: str, rate: float) -> Measured:
-    """Post and watch; a plain Job is seen by its own name, an attempt's by the label of its TrainingJob."""
+    """Post and watch. A plain Job is found by its name, the Job of an attempt by the label of its TrainingJob."""
     plain = path == JOBS
 
     def name_of(metadata: dict[str, Any]) -> str | None:
@@ -211,12 +212,15 @@ async def drive(cluster: Cluster, bodies: list[dict[str, Any]], path: str, rate:
         await load.close()
 
 
-# ---- what is measured ------------------------------------------------------------------------------------------------
+# ---- measurements ----------------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def control_plane(folder: Path, *controllers: str) -> Iterator[tuple[Cluster, Path]]:
-    """Run an empty control plane that knows our kinds and logs every write; without ``controllers`` it has them all."""
+    """Run an empty control plane with our CRDs and a log of every write.
+
+    Without ``controllers`` all controllers of Kubernetes run.
+    """
     policy, audit = folder / "policy.yaml", folder / "audit.log"
     policy.write_text(yaml.safe_dump(AUDIT_POLICY))
     audit.touch()
@@ -239,7 +243,7 @@ def control_plane(folder: Path, *controllers: str) -> Iterator[tuple[Cluster, Pa
 
 
 def run(command: list[str]) -> None:
-    """Run a command; its words go up with the error."""
+    """Run a command. Raises :class:`RuntimeError` with its error output."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
@@ -247,7 +251,10 @@ def run(command: list[str]) -> None:
 
 @contextmanager
 def operator(cluster: Cluster, folder: Path, profile: Path | None, more: dict[str, Any] | None = None) -> Iterator[int]:
-    """Run ``trainyard-operator`` as users do, with ``more`` configuration; yield its process id once it is ready."""
+    """Run ``trainyard-operator`` as users do, with ``more`` configuration.
+
+    Yield its process id once it is ready.
+    """
     port = free_ports("health")["health"]
     config = {
         "storage": {"uri": "s3://models"},
@@ -265,7 +272,7 @@ def operator(cluster: Cluster, folder: Path, profile: Path | None, more: dict[st
         try:
             wait_for(
                 "the operator to be ready",
-                lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/readyz"),
+                lambda: process.poll() is not None or responds(f"http://127.0.0.1:{port}/readyz"),
                 SEEN_SECONDS,
             )
             if process.poll() is not None:
@@ -275,8 +282,8 @@ def operator(cluster: Cluster, folder: Path, profile: Path | None, more: dict[st
             process.terminate()
 
 
-def answers(url: str) -> bool:
-    """Tell whether a GET succeeds."""
+def responds(url: str) -> bool:
+    """Return whether a GET request succeeds."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
             return bool(response.status == 200)
@@ -285,7 +292,7 @@ def answers(url: str) -> bool:
 
 
 def wait_for(what: str, holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait for a condition. Raises :class:`TimeoutError` that says what was awaited."""
+    """Wait for a condition. Raises :class:`TimeoutError` that names the condition."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -293,11 +300,11 @@ def wait_for(what: str, holds: Callable[[], bool], seconds: float = 60.0) -> Non
         time.sleep(0.05)
 
 
-def wait_quiet(audit: Path, seconds: float = SEEN_SECONDS) -> None:
-    """Wait until the operator has written nothing for a while. Only what the log has grown by is read each time."""
+def wait_until_idle(audit: Path, seconds: float = SEEN_SECONDS) -> None:
+    """Wait until the operator has written nothing for a while. Each check reads only the new lines of the log."""
     offset, since = 0, time.monotonic()
 
-    def quiet() -> bool:
+    def idle() -> bool:
         nonlocal offset, since
         with audit.open("rb") as file:
             file.seek(offset)
@@ -305,13 +312,13 @@ def wait_quiet(audit: Path, seconds: float = SEEN_SECONDS) -> None:
         offset += sum(map(len, new))
         if any(_is_write(line) for line in new):
             since = time.monotonic()
-        return time.monotonic() - since > QUIET_SECONDS
+        return time.monotonic() - since > IDLE_SECONDS
 
-    wait_for("the operator to be quiet", quiet, seconds)
+    wait_for("the operator to be quiet", idle, seconds)
 
 
 def writes(audit: Path, until: datetime | None = None) -> "collections.Counter[str]":
-    """Count the operator's writes in the audit log, all or those before a moment."""
+    """Count the operator's writes in the audit log: all, or those before ``until``."""
     counts: collections.Counter[str] = collections.Counter()
     with audit.open("rb") as file:
         for line in file:
@@ -326,9 +333,9 @@ def writes(audit: Path, until: datetime | None = None) -> "collections.Counter[s
 
 
 def _is_write(line: bytes) -> bool:
-    """Tell whether a line of the audit log, which holds only writes, is the operator's and about an object.
+    """Return whether a line of the audit log is a write of the operator to an object.
 
-    Its Leases are renewed every few seconds, whatever there is to do.
+    The log has only writes. Writes to Leases do not count, because the operator renews them every few seconds.
     """
     if meta.FIELD_MANAGER.encode() not in line:
         return False

@@ -1,9 +1,9 @@
-"""What it costs to let the champion answer beside a training, as a share of the whole training.
+"""The time of the comparison with the champion during a training, as a share of the whole training.
 
     PYTHONPATH=. .venv/bin/python tests/benchmarks/champion_cost.py [--repeats 3]
 
-Each case trains a model, lets the data grow, and trains again with the first version as champion, in this process. The
-time of the comparison runs from fetching the champion's files to the last interval.
+Each case trains a model, adds rows to the data, and trains again with the first version as champion, in this process.
+The time of the comparison includes everything from the download of the champion's files to the last interval.
 """
 
 import argparse
@@ -24,26 +24,26 @@ Case = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
 
 def main() -> None:
-    """Print one line per case: the median share, and the seconds behind it."""
+    """Print one row per case: the median share, and the seconds from which it is computed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     repeats = parser.parse_args().repeats
     print("| training | the champion's answers | whole training | share |\n|---|---|---|---|")
     for name, case in _cases().items():
         found = [_measured(*case) for _ in range(repeats)]
-        share, asked, whole = sorted((asked / whole, asked, whole) for asked, whole in found)[repeats // 2]
-        spread = statistics.pstdev([asked / whole for asked, whole in found])
-        print(f"| {name} | {asked:.2f} s | {whole:.2f} s | {share:.1%} (+- {spread:.1%}) |", flush=True)
+        share, compared, whole = sorted((compared / whole, compared, whole) for compared, whole in found)[repeats // 2]
+        spread = statistics.pstdev([compared / whole for compared, whole in found])
+        print(f"| {name} | {compared:.2f} s | {whole:.2f} s | {share:.1%} (+- {spread:.1%}) |", flush=True)
 
 
 def _measured(then: pd.DataFrame, now: pd.DataFrame, spec: dict[str, Any]) -> tuple[float, float]:
-    asked: list[float] = []
+    compared: list[float] = []
     compare = pipeline.compare
 
     def timed(*arguments: Any) -> Any:
         began = time.monotonic()
         found = compare(*arguments)
-        asked.append(time.monotonic() - began)
+        compared.append(time.monotonic() - began)
         return found
 
     with tempfile.TemporaryDirectory() as folder, patch.object(pipeline, "compare", timed):
@@ -54,7 +54,7 @@ def _measured(then: pd.DataFrame, now: pd.DataFrame, spec: dict[str, Any]) -> tu
         whole = time.monotonic() - began
     if result.comparison is None or result.comparison.reason != "Compared":
         raise RuntimeError(f"nothing was compared: {result.message}")
-    return asked[0], whole
+    return compared[0], whole
 
 
 def _cases() -> dict[str, Case]:

@@ -1,6 +1,8 @@
-"""How often honest nights are warned of, and how often poisoned ones are not. Prints the tables of decision 0028.
+"""How often a clean night causes a warning, and how often a poisoned night causes none.
 
-``PYTHONPATH=. .venv/bin/python tests/benchmarks/data_nights.py --seeds 10``
+Prints the tables of decision 0028.
+
+    PYTHONPATH=. .venv/bin/python tests/benchmarks/data_nights.py --seeds 10
 """
 
 import argparse
@@ -27,18 +29,18 @@ NIGHTS = 30
 
 
 def main() -> None:
-    """Print one line per shape: rows of the first night, nights with a warning, and poisoned nights with one."""
+    """Print one row per shape: rows of the first night, and shares of clean and poisoned nights with a warning."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only", nargs="*", default=list(SHAPES))
-    wanted = parser.parse_args()
+    options = parser.parse_args()
     print("| Shape | Rows | Honest, beside the night before | Honest, beside night 0 | " + " | ".join(POISONS) + " |")
     print("|---|---|---|---|" + "---|" * len(POISONS))
-    for name in wanted.only:
-        honest = [_warned(name, wanted.seeds, promoted=promoted) for promoted in (True, False)]
-        rows, seen = _seen(name, wanted.seeds)
-        told = [f"{share:.1%}" for share in honest] + ["" if share is None else f"{share:.0%}" for share in seen]
-        print(f"| {name} | {rows} | {' | '.join(told)} |", flush=True)
+    for name in options.only:
+        honest = [_warned(name, options.seeds, promoted=promoted) for promoted in (True, False)]
+        rows, detected = _detected(name, options.seeds)
+        cells = [f"{share:.1%}" for share in honest] + ["" if share is None else f"{share:.0%}" for share in detected]
+        print(f"| {name} | {rows} | {' | '.join(cells)} |", flush=True)
 
 
 def _warned(name: str, seeds: int, *, promoted: bool) -> float:
@@ -47,8 +49,8 @@ def _warned(name: str, seeds: int, *, promoted: bool) -> float:
     return sum(found) / len(found)
 
 
-def _seen(name: str, seeds: int) -> tuple[int, list[float | None]]:
-    hits: dict[str, list[bool]] = {poison: [] for poison in POISONS}
+def _detected(name: str, seeds: int) -> tuple[int, list[float | None]]:
+    warned: dict[str, list[bool]] = {poison: [] for poison in POISONS}
     rows = 0
     for seed in range(seeds):
         shape = SHAPES[name](np.random.default_rng([seed, len(name)]))
@@ -58,10 +60,10 @@ def _seen(name: str, seeds: int) -> tuple[int, list[float | None]]:
         for poison, make in POISONS.items():
             for frame in make(shape, np.random.default_rng(seed)):
                 try:
-                    hits[poison].append(bool(warnings_of(beside(then, frame, config))))
+                    warned[poison].append(bool(warnings_of(beside(then, frame, config))))
                 except DataError:
-                    hits[poison].append(True)
-    return rows, [sum(one) / len(one) if one else None for one in hits.values()]
+                    warned[poison].append(True)
+    return rows, [sum(one) / len(one) if one else None for one in warned.values()]
 
 
 def _shuffled(share: float) -> Callable[[Shape, Random], Iterator[pd.DataFrame]]:
@@ -72,7 +74,7 @@ def _shuffled(share: float) -> Callable[[Shape, Random], Iterator[pd.DataFrame]]
 
 
 def _unit(share: float) -> Callable[[Shape, Random], Iterator[pd.DataFrame]]:
-    """A number of the newest rows, of a forecast the target."""
+    """Scale one numeric column in the newest rows. For a forecast, this is the target."""
 
     def make(shape: Shape, _: Random) -> Iterator[pd.DataFrame]:
         frame = shape.night(1)

@@ -1,11 +1,11 @@
-"""How often a gate with a confidence refuses an equal model, and how often it accepts a worse one.
+"""How often a gate with a confidence rejects an equal model, and how often it accepts a worse one.
 
-Each run has its own seed and data. A champion is trained on 5,000 rows. The next night has 1,000 rows more, and three
-candidates: the same recipe (refusing it is a false refusal), a recipe without the best feature, and one of two stumps
-(accepting one of these is a false acceptance). The gate asks for ``auc`` within 3 % of the champion's with
-``confidence: 0.95``.
+Each run has its own seed and data. A champion is trained on 5,000 rows. The next night has 1,000 more rows and three
+candidates. The first has the same parameters (a rejection is a false rejection). The second lacks the best feature, and
+the third has only two stumps (an acceptance of one of these is a false acceptance). The gate requires ``auc`` within 3
+% of the champion's with ``confidence: 0.95``.
 
-``PYTHONPATH=. .venv/bin/python tests/benchmarks/gate_errors.py --runs 200``
+    PYTHONPATH=. .venv/bin/python tests/benchmarks/gate_errors.py --runs 200
 """
 
 import argparse
@@ -29,9 +29,9 @@ ALL, FEWER = ["heat", "load", "noise", "age"], ["load", "noise", "age"]
 def reason_of(nights, champion, frame, features, **parameters):
     result = nights.train(frame, champion=ref(champion), gates=[GATE], **spec_with(features, **parameters))
     metrics = {metric.name: metric.value for metric in result.metrics}
-    beside = Champion(Chosen(champion.model_version.version, champion.artifact.manifest_sha256, None), {})
+    compared_with = Champion(Chosen(champion.model_version.version, champion.artifact.manifest_sha256, None), {})
     candidate = Candidate(metrics, result.holdout_digest, comparison=result.comparison)
-    return judge([Gate.model_validate(GATE)], candidate, beside)[0].reason
+    return judge([Gate.model_validate(GATE)], candidate, compared_with)[0].reason
 
 
 def spec_with(features, **parameters):
@@ -44,17 +44,23 @@ def main():
     parser.add_argument("--runs", type=int, default=200)
     runs = parser.parse_args().runs
     logging.disable(logging.CRITICAL)
-    told: dict[str, Counter[str]] = {"equal": Counter(), "without its best feature": Counter(), "two stumps": Counter()}
+    reasons_by_candidate: dict[str, Counter[str]] = {
+        "equal": Counter(),
+        "without its best feature": Counter(),
+        "two stumps": Counter(),
+    }
     for seed in range(runs):
         with tempfile.TemporaryDirectory() as folder:
             nights = Nights(Path(folder))
             old, new = machines(ROWS, seed=2 * seed), machines(MORE, seed=2 * seed + 1)
             champion = nights.train(old, **spec_with(ALL))
             grown = pd.concat([old, new], ignore_index=True)
-            told["equal"][reason_of(nights, champion, grown, ALL)] += 1
-            told["without its best feature"][reason_of(nights, champion, grown, FEWER)] += 1
-            told["two stumps"][reason_of(nights, champion, grown, ALL, num_iterations=2, num_leaves=2)] += 1
-    for name, reasons in told.items():
+            reasons_by_candidate["equal"][reason_of(nights, champion, grown, ALL)] += 1
+            reasons_by_candidate["without its best feature"][reason_of(nights, champion, grown, FEWER)] += 1
+            reasons_by_candidate["two stumps"][
+                reason_of(nights, champion, grown, ALL, num_iterations=2, num_leaves=2)
+            ] += 1
+    for name, reasons in reasons_by_candidate.items():
         wrong = runs - reasons["Met"] if name == "equal" else reasons["Met"]
         what = "false refusals" if name == "equal" else "false acceptances"
         print(f"{name}: {what} {wrong} of {runs} ({wrong / runs:.1%}); {dict(reasons)}")

@@ -1,7 +1,7 @@
-"""A load driver: create objects over some connections and watch for what becomes of them.
+"""A load driver: create objects over several connections, and watch for the objects that result.
 
-One event loop, HTTP/1.1 over TLS, metadata-only watches. A latency runs from the answer to the POST until the watch
-tells of the first matching object.
+One event loop, HTTP/1.1 over TLS, and watches of metadata only. A latency is the time from the response to the POST
+until the first matching object appears in the watch.
 """
 
 import asyncio
@@ -21,29 +21,29 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 NameOf = Callable[[dict[str, Any]], str | None]
-"""From the metadata of a watched object to the name of the object that was posted."""
+"""Maps the metadata of a watched object to the name of the posted object."""
 
 
 @dataclass
 class Measured:
-    """Moments on one clock, by the name of the posted object."""
+    """Times on one clock, by the name of the posted object."""
 
     began: float = 0.0
     posted: dict[str, float] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
 
     def latencies(self) -> list[float]:
-        """Return seconds from the answer to the POST until the object was seen, sorted."""
+        """Return the seconds from the response to the POST until the object was seen, sorted."""
         return sorted(max(0.0, self.seen[name] - at) for name, at in self.posted.items())
 
     @property
     def per_second(self) -> float:
-        """Return how many objects were seen per second, from the first POST to the last sight."""
+        """Return the number of seen objects per second, from the first POST to the last seen object."""
         return len(self.seen) / (max(self.seen.values()) - self.began)
 
 
 class Load:
-    """Connections of one run. ``connections`` of them post, one more watches."""
+    """The connections of one run. ``connections`` of them post, one more watches."""
 
     def __init__(self, kubeconfig: Path, connections: int) -> None:
         credentials = load_credentials({"KUBECONFIG": str(kubeconfig)})
@@ -64,14 +64,14 @@ class Load:
     async def run(
         self, bodies: list[dict[str, Any]], post_to: str, watch: str, name_of: NameOf, *, rate: float, seconds: float
     ) -> Measured:
-        """Post all bodies, ``rate`` per second (0: as fast as it goes), and wait until all have been seen.
+        """Post all bodies, ``rate`` per second (0: as fast as possible), and wait until all have been seen.
 
         Raises
         ------
         TimeoutError
-            When some were not seen ``seconds`` after the last POST; says how many.
+            If some objects were not seen ``seconds`` after the last POST. The message has their number.
         ConnectionError
-            When the API server ends the watch before, as it does with watchers that fall behind.
+            If the API server ends the watch before. It does so with watchers that are too slow.
         """
         measured = Measured()
         stream = await asyncio.wait_for(self._open(watch), 30)
@@ -96,14 +96,14 @@ class Load:
             number, body = waiting.popleft()
             if rate:
                 await asyncio.sleep(max(0.0, measured.began + number / rate - time.perf_counter()))
-            async with self._posts.post(self._server + path, json=body) as answer:
-                text = await answer.text()
-                if answer.status != 201:
-                    raise RuntimeError(f"POST {path}: {answer.status} {text[:300]}")
+            async with self._posts.post(self._server + path, json=body) as response:
+                text = await response.text()
+                if response.status != 201:
+                    raise RuntimeError(f"POST {path}: {response.status} {text[:300]}")
             measured.posted[body["metadata"]["name"]] = time.perf_counter()
 
     async def _open(self, path: str) -> aiohttp.ClientResponse:
-        """Open a watch from now on."""
+        """Open a watch from the present resourceVersion on."""
         url = self._server + path
         async with self._watches.get(url, headers={"Accept": METADATA_LIST}, params={"limit": "1"}) as listed:
             version = (await listed.json())["metadata"]["resourceVersion"]
@@ -123,5 +123,5 @@ class Load:
 
 
 def percentile(values: list[float], percent: int) -> float:
-    """Return the smallest of the sorted values that is not below ``percent`` per cent of them."""
+    """Return the smallest of the sorted values for which at least ``percent`` per cent of the values are not larger."""
     return values[max(0, -(-len(values) * percent // 100) - 1)]

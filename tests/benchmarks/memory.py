@@ -1,4 +1,4 @@
-"""How much memory a process and all its children use together, each shared page counted once (PSS)."""
+"""The memory that a process and all its children use together. Each shared page counts once (PSS)."""
 
 import threading
 from pathlib import Path
@@ -9,12 +9,15 @@ _SECONDS: Final = 0.2
 
 
 class PeakMemory:
-    """Looks five times a second while it is entered; ``mib`` is the most that was seen, of ``processes`` at most."""
+    """Measures five times a second until its block ends.
+
+    ``mib`` is the largest sum of memory, ``processes`` the largest number of processes.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         self.mib = 0.0
         self.processes = 0
 
@@ -28,7 +31,7 @@ class PeakMemory:
         self._done.set()
         self._thread.join()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         while not self._done.wait(_SECONDS):
             tree = descendants(self._pid)
             self.mib = max(self.mib, sum(pss_kib(pid) for pid in tree) / 1024)
@@ -36,24 +39,24 @@ class PeakMemory:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the process and all that descend from it."""
+    """Return the process and all its descendants."""
     parents: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
+            continue  # it ended in the meantime
         parents.setdefault(int(fields[1]), []).append(int(folder.name))
-    found, open_ = [], [pid]
-    while open_:
-        one = open_.pop()
+    found, pending = [], [pid]
+    while pending:
+        one = pending.pop()
         found.append(one)
-        open_ += parents.get(one, [])
+        pending += parents.get(one, [])
     return found
 
 
 def pss_kib(pid: int) -> int:
-    """Return a process's share of memory; 0 once it has ended."""
+    """Return the memory share of a process, or 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

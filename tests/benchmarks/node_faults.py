@@ -1,12 +1,12 @@
-"""What a real node shows when its surroundings fail: the API server stands still, and the leader dies again and again.
+"""Faults around a real node: the API server does not respond, and the leader is killed again and again.
 
     PYTHONPATH=.:hack .venv/bin/python -m tests.benchmarks.node_faults [--outage 600] [--kills 20] [--name CLUSTER]
 
-The API server's process is stopped (SIGSTOP: connections stay open, nothing answers) while a training runs that ends
-meanwhile, another one that ends afterwards, and while a version is on its way into service. Clients predict all the
-time. Then the pod that holds the Lease is killed at random moments, under a limit of two places and with jobs in the
-queue. Prints what was seen, and fails if a training was tried twice, the limit was exceeded, the operator was restarted
-by its probes, or a request failed.
+First the API server's process is stopped (SIGSTOP: connections stay open, nothing responds). Meanwhile one training
+ends, another one ends later, and a version is in its rollout. Clients send predictions all the time. Then the pod that
+holds the Lease is killed at random moments, with a limit of two running jobs and more jobs in the queue. Prints what
+was found. The run fails if a training was retried, the limit was exceeded, the operator was restarted by its probes, or
+a request failed.
 """
 
 import argparse
@@ -30,19 +30,19 @@ MODEL = "shop"
 ROWS = "x,y\n" + "".join(f"{n},{n * 2 + n % 3}\n" for n in range(200))
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{OPERATOR_NAMESPACE}/leases/trainyard-leader"
 OPERATORS = f"/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods"
-PLACES = 2
+MAX_JOBS = 2
 SECONDS = 300
 
 
 @dataclass
-class Seen:
-    """What was found, for people, and what is wrong."""
+class Findings:
+    """The findings, and the names of the bad ones."""
 
     rows: list[tuple[str, str]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def note(self, what: str, found: object, *, well: bool = True) -> None:
-        """Write a row; one that is not well makes the run fail."""
+        """Add a row. If ``well`` is False, the run fails."""
         self.rows.append((what, str(found)))
         print(f"{what}: {found}{'' if well else ' WRONG'}", flush=True)
         if not well:
@@ -50,31 +50,31 @@ class Seen:
 
 
 def main() -> int:
-    """Set up, let things fail, and print a table."""
+    """Set up, cause the faults, and print a table."""
     options = _options()
     name = options.name or f"bench-{os.getpid()}"
-    seen = Seen()
+    findings = Findings()
     try:
         stage = Stage.set_up(name, "host")
-        stage.set_values(f"admission.maxConcurrentJobs={PLACES}")
+        stage.set_values(f"admission.maxConcurrentJobs={MAX_JOBS}")
         for key, text, _ in tables():
             stage.put(key, text)
         served = Served(stage, MODEL, {"uri": stage.put(f"{MODEL}.csv", ROWS), "target": "y"})
         served.deploy(serving={"replicas": 2})
         served.serves(served.train("first"))
         if options.outage:
-            _outage(stage, served, options.outage, seen)
+            _outage(stage, served, options.outage, findings)
         if options.kills:
-            _kills(stage, options.kills, random.Random(options.seed), seen)
+            _kills(stage, options.kills, random.Random(options.seed), findings)
     finally:
         if not options.name:
             lifecycle.down(name, print)
     print("\n| what | seen |\n|---|---|")
-    print("".join(f"| {what} | {found} |\n" for what, found in seen.rows))
-    return len(seen.wrong)
+    print("".join(f"| {what} | {found} |\n" for what, found in findings.rows))
+    return len(findings.wrong)
 
 
-def _outage(stage: Stage, served: Served, seconds: float, seen: Seen) -> None:
+def _outage(stage: Stage, served: Served, seconds: float, findings: Findings) -> None:
     stage.apply("ends-meanwhile", **script(f"import time\ntime.sleep({seconds / 2})\nleave({{}}, mae=1.0)\n"))
     stage.wait_for_phase("ends-meanwhile", "Running")
     stage.apply("ends-later", **script(f"import time\ntime.sleep({seconds + 60})\nleave({{}}, mae=1.0)\n"))
@@ -95,45 +95,48 @@ def _outage(stage: Stage, served: Served, seconds: float, seen: Seen) -> None:
         back = time.monotonic()
         stage.wait_until("the API server to answer", lambda: _holder(stage), SECONDS)
         served.serves(version)
-        seen.note(
+        findings.note(
             "roll-out that was under way, ended after the API server's return", f"{time.monotonic() - back:.0f} s"
         )
-    seen.note("requests to the model that failed in the outage", 0)  # leaving the block fails for any other number
+    # The end of the block above raises an error for any other number.
+    findings.note("requests to the model that failed in the outage", 0)
     for name in ("ends-meanwhile", "ends-later"):
         job = stage.wait_for_phase(name, "Succeeded", "Failed", seconds=SECONDS)
-        told = (job["status"]["phase"], len(job["status"]["attempts"]))
-        seen.note(f"training that {name.replace('-', ' ')}: phase and attempts", told, well=told == ("Succeeded", 1))
+        found = (job["status"]["phase"], len(job["status"]["attempts"]))
+        findings.note(
+            f"training that {name.replace('-', ' ')}: phase and attempts", found, well=found == ("Succeeded", 1)
+        )
     restarts = _restarts(stage) - before
-    seen.note(f"restarts of the operator's containers in {seconds:.0f} s", restarts, well=restarts == 0)
-    stage.set_values(f"admission.maxConcurrentJobs={PLACES}")
+    findings.note(f"restarts of the operator's containers in {seconds:.0f} s", restarts, well=restarts == 0)
+    stage.set_values(f"admission.maxConcurrentJobs={MAX_JOBS}")
 
 
-def _kills(stage: Stage, count: int, chance: random.Random, seen: Seen) -> None:
+def _kills(stage: Stage, count: int, rng: random.Random, findings: Findings) -> None:
     times, most, names = [], 0, []
     for number in range(count):
         for part in ("a", "b"):
             names.append(f"killed-{number}-{part}")
             stage.apply(
-                names[-1], **script(f"import time\ntime.sleep({chance.uniform(0, 5):.1f})\nleave({{}}, mae=1.0)\n")
+                names[-1], **script(f"import time\ntime.sleep({rng.uniform(0, 5):.1f})\nleave({{}}, mae=1.0)\n")
             )
-        time.sleep(chance.uniform(0, 8))
-        most = max(most, _living(stage))
+        time.sleep(rng.uniform(0, 8))
+        most = max(most, _active_jobs(stage))
         times.append(_kill(stage))
-        most = max(most, _living(stage))
+        most = max(most, _active_jobs(stage))
         print(f"kill {number + 1} of {count}: another leader after {times[-1]:.1f} s", flush=True)
         stage.operator("rollout", "status", "deployment/trainyard", f"--timeout={SECONDS}s")
     ended = [stage.wait_for_phase(name, "Succeeded", "Failed", seconds=SECONDS) for name in names]
-    twice = [job["metadata"]["name"] for job in ended if len(job["status"]["attempts"]) != 1]
-    lost = [job["metadata"]["name"] for job in ended if job["status"]["phase"] != "Succeeded"]
-    seen.note("kills of the leader", count)
-    seen.note("seconds to the next leader, median and longest", f"{statistics.median(times):.1f}, {max(times):.1f}")
-    seen.note("trainings", len(names))
-    seen.note("trainings that were tried twice, or failed", twice + lost or 0, well=not twice + lost)
-    seen.note(f"Jobs that lived at a time, of {PLACES} allowed", most, well=most <= PLACES)
+    retried = [job["metadata"]["name"] for job in ended if len(job["status"]["attempts"]) != 1]
+    failed = [job["metadata"]["name"] for job in ended if job["status"]["phase"] != "Succeeded"]
+    findings.note("kills of the leader", count)
+    findings.note("seconds to the next leader, median and longest", f"{statistics.median(times):.1f}, {max(times):.1f}")
+    findings.note("trainings", len(names))
+    findings.note("trainings that were tried twice, or failed", retried + failed or 0, well=not retried + failed)
+    findings.note(f"Jobs that lived at a time, of {MAX_JOBS} allowed", most, well=most <= MAX_JOBS)
 
 
 def _kill(stage: Stage) -> float:
-    """Kill the pod that holds the Lease; return the seconds until another one holds it."""
+    """Kill the pod that holds the Lease. Return the seconds until another pod holds it."""
     holder = stage.wait_until("a leader", lambda: _holder(stage), SECONDS)
     killed = time.monotonic()
     stage.operator("delete", "pod", holder, "--grace-period=0", "--force", "--wait=false")
@@ -146,12 +149,12 @@ def _holder(stage: Stage) -> str:
     return str(lease["spec"].get("holderIdentity") or "") if code == 200 else ""
 
 
-def _living(stage: Stage) -> int:
-    """Return how many Jobs have not ended."""
-    return sum(not _is_over(job) for job in stage.items("jobs"))
+def _active_jobs(stage: Stage) -> int:
+    """Return the number of Jobs that have not ended."""
+    return sum(not _has_ended(job) for job in stage.items("jobs"))
 
 
-def _is_over(job: Json) -> bool:
+def _has_ended(job: Json) -> bool:
     conditions = job.get("status", {}).get("conditions") or ()
     return any(each["type"] in ("Complete", "Failed") and each["status"] == "True" for each in conditions)
 

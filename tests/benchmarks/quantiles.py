@@ -1,8 +1,10 @@
-"""Whether nine of ten held-out rows lie between the quantiles 0.05 and 0.95 of LightGBM's and Torch's forecasts.
+"""The share of held-out rows between the quantiles 0.05 and 0.95 of LightGBM's and Torch's forecasts.
+
+The aim is 0.9.
 
     PYTHONPATH=. .venv/bin/python tests/benchmarks/quantiles.py
 
-Each row is `trainyard-trainer run` with the defaults of the trainer on public data.
+Each row is one `trainyard-trainer run` with the trainer's defaults on public data.
 """
 
 import argparse
@@ -30,14 +32,14 @@ def tourism(data: Path) -> tuple[pd.DataFrame, dict[str, Any], int]:
 
 
 def transformer(data: Path) -> tuple[pd.DataFrame, dict[str, Any], int]:
-    """Loads and the oil's temperature of a transformer: seven series of half a year by the hour."""
+    """Loads and oil temperature of a transformer: seven hourly series of half a year."""
     frame = pd.read_csv(data / "ETTh1.csv").iloc[:14_400].tail(4_400)
     long = frame.melt("date", var_name="key", value_name="value")
     return long, {"time": "date", "series": "key", "target": "value"}, WEEK
 
 
 def bikes(data: Path) -> tuple[pd.DataFrame, dict[str, Any], int]:
-    """Users of shared bikes by the hour: one series of two years."""
+    """Users of shared bikes: one hourly series of two years."""
     frame = pd.read_csv(data / "bike_sharing_hourly.csv")[["date_time", "users"]]
     return frame, {"time": "date_time", "target": "users"}, WEEK
 

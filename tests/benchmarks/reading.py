@@ -1,11 +1,11 @@
-"""The time to read a CSV as the trainer does, beside Arrow alone, in the same process.
+"""The time to read a CSV with the trainer, compared with Arrow alone, in the same process.
 
     PYTHONPATH=. .venv/bin/python tests/benchmarks/reading.py      # or: make bench-reading
 
-The trainer's side is the whole stage: it finds the file and its dialect, reads it into a frame with categories, hashes
-it and looks for a missing quotation mark. Arrow's sides are ``read_csv(path)``, once as it stands and once with
-``to_pandas()``, which is what a notebook trains from. Sides alternate; ratios are taken per round, so that other load
-on the machine meets all of them. All sides use every core: wall seconds count, CPU seconds stand beside them.
+The trainer's side is the whole stage. It finds the file and its dialect, reads it into a frame with categories,
+computes its hash, and looks for a missing quotation mark. Arrow's sides are ``read_csv(path)``, once without and once
+with ``to_pandas()``, which a notebook would use. The sides alternate, and the ratios are computed per round, so that
+other load on the machine affects all sides. All sides use every core: wall seconds count, CPU seconds are shown too.
 """
 
 import argparse
@@ -28,7 +28,7 @@ WEATHER = ("clear", "mist", "rain", "snow")
 
 
 def sales(rows: int) -> pa.Table:
-    """Return days of sales of many products: a date, two texts, three fractions and whole numbers."""
+    """Return daily sales of many products: a date, two text columns, two decimal columns and two integer columns."""
     random = np.random.default_rng(0)
     days = rows // PRODUCTS + 1
     names = np.array([f"shop-{number % 40:02d}/product-{number:04d}" for number in range(PRODUCTS)])
@@ -47,7 +47,7 @@ def sales(rows: int) -> pa.Table:
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float]:
-    """Return wall and CPU seconds; what ``work`` returns is freed after the clocks have stopped."""
+    """Return wall and CPU seconds. The result of ``work`` is freed after the clocks have stopped."""
     wall, used = time.perf_counter(), time.process_time()
     result = work()
     seconds = time.perf_counter() - wall, time.process_time() - used
@@ -56,7 +56,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, float]:
 
 
 def compare(title: str, path: Path, folder: Path, rounds: int) -> None:
-    """Print two lines for a file: medians of the sides, and of the ratios of the trainer to each other side."""
+    """Print two lines for a file: the medians of the sides, and the ratios of the trainer to each other side."""
     config = job(path, target="y", data={"time": "ds", "series": "key"})
     env = environment(folder)
     sides: dict[str, Callable[[], Any]] = {
@@ -69,8 +69,10 @@ def compare(title: str, path: Path, folder: Path, rounds: int) -> None:
         for name in list(sides) if round_number % 2 == 0 else reversed(list(sides)):
             measured[name].append(timed(sides[name]))
     print(f"{title}, {path.stat().st_size / 2**20:.0f} MiB")
-    for place, clock in enumerate(("wall", "CPU")):
-        kept = {name: [both[place] for both in pairs[1:]] for name, pairs in measured.items()}  # the first warms up
+    for index, clock in enumerate(("wall", "CPU")):
+        kept = {
+            name: [pair[index] for pair in pairs[1:]] for name, pairs in measured.items()
+        }  # the first round is a warm-up
         cells = [f"{name} {statistics.median(times):6.3f} s" for name, times in kept.items()]
         for name in list(sides)[1:]:
             ratios = sorted(a / b for a, b in zip(kept["trainer"], kept[name], strict=True))
@@ -79,7 +81,7 @@ def compare(title: str, path: Path, folder: Path, rounds: int) -> None:
 
 
 def main() -> None:
-    """Write the files, and compare."""
+    """Write the files and compare the readers."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--rounds", type=int, default=7)

@@ -1,16 +1,16 @@
-"""How long a rollback takes, and whether anybody notices: a ModelDeployment beside a plain Deployment, in one run.
+"""The time of a rollback, and its effect on clients: a ModelDeployment compared with a plain Deployment, in one run.
 
     PYTHONPATH=.:hack .venv/bin/python -m tests.benchmarks.rollback [--rounds 10] [--name CLUSTER]
 
-Two versions of one model on a real node, one pod each, and clients that predict all the time through the Services: on a
-connection for each request, and on kept ones. Each round goes forth and back:
+Two versions of one model run on a real node, with one pod each. Clients send predictions through the Services all the
+time, on a new connection for each request and on kept connections. Each round goes back and forth:
 
-- warm: `rollback/previous` while the pods of the version before are kept;
-- cold: `retry/<n>`, to the version just left, once its pods are gone: a pod starts first;
-- plain: the same pods in a Deployment without an operator, `kubectl rollout undo`.
+- warm: `rollback/previous` while the pods of the version before are kept
+- cold: `retry/<n>` to the version before, after its pods are gone, so that a pod must start first
+- plain: `kubectl rollout undo` of the same pods in a Deployment without an operator
 
-A time runs from before kubectl is started to the first answer of the version gone back to. Failed requests are those of
-all clients over all switches.
+A time is measured from before the start of kubectl to the first response of the other version. The failed requests are
+those of all clients over all switches.
 """
 
 import argparse
@@ -53,13 +53,13 @@ def _measure(stage: Stage, rounds: int) -> int:
     served.serves(older)
     newer = served.train(f"rolled-{int(time.time())}")
     served.serves(newer)
-    _plain_twin(stage, served, older, newer)
+    _create_plain_deployment(stage, served, older, newer)
     times: dict[str, list[float]] = {"warm": [], "cold": [], "plain": []}
     with _clients(stage, MODEL) as (client, *kept), _clients(stage, PLAIN) as (other, *others):
         for number in range(rounds):
-            times["warm"].append(_go_back(served, client, "rollback/previous", older))
+            times["warm"].append(_roll_back(served, client, "rollback/previous", older))
             _pods_are_gone(served, newer)
-            times["cold"].append(_go_back(served, client, f"retry/{newer}", newer))
+            times["cold"].append(_roll_back(served, client, f"retry/{newer}", newer))
             times["plain"].append(_undo(stage, other, older))
             _set_version(stage, served, newer)
             other.wait_for_version(newer, SECONDS, since=time.monotonic())
@@ -68,28 +68,28 @@ def _measure(stage: Stage, rounds: int) -> int:
     return sum(each.tally.failed for each in (client, *kept))
 
 
-def _go_back(served: Served, client: Client, verb: str, version: int) -> float:
-    asked = time.monotonic()
+def _roll_back(served: Served, client: Client, verb: str, version: int) -> float:
+    started = time.monotonic()
     served.act(verb)
-    answered = client.wait_for_version(version, SECONDS, since=asked)
+    answered = client.wait_for_version(version, SECONDS, since=started)
     served.serves(version)
-    return answered - asked
+    return answered - started
 
 
 def _undo(stage: Stage, client: Client, version: int) -> float:
-    asked = time.monotonic()
+    started = time.monotonic()
     stage.kubectl("rollout", "undo", f"deployment/{PLAIN}")
-    answered = client.wait_for_version(version, SECONDS, since=asked)
+    answered = client.wait_for_version(version, SECONDS, since=started)
     stage.kubectl("rollout", "status", f"deployment/{PLAIN}", f"--timeout={SECONDS}s")
-    return answered - asked
+    return answered - started
 
 
 def _pods_are_gone(served: Served, version: int) -> None:
     served.stage.wait_until(f"the pods of version {version} to go", lambda: not served.pods(version), SECONDS)
 
 
-def _plain_twin(stage: Stage, served: Served, older: int, newer: int) -> None:
-    """Put the very pods of the ModelDeployment into a Deployment and a Service that nobody looks after."""
+def _create_plain_deployment(stage: Stage, served: Served, older: int, newer: int) -> None:
+    """Create a Deployment and a Service with the same pods as the ModelDeployment, but without an operator."""
     labels = {"app": PLAIN}
     found = stage.get("deployments", f"{MODEL}-v{older}")["spec"]
     template: Json = {"metadata": {"labels": labels}, "spec": found["template"]["spec"]}
@@ -119,8 +119,8 @@ def _set_version(stage: Stage, served: Served, version: int) -> None:
 @contextmanager
 def _clients(stage: Stage, service: str) -> Iterator[tuple[Client, Client]]:
     route = service_route(stage.cluster, JOBS_NAMESPACE, service, 80)
-    with Client(route, MODEL) as anew, Client(route, MODEL, keep_alive=True) as kept:
-        yield anew, kept
+    with Client(route, MODEL) as fresh, Client(route, MODEL, keep_alive=True) as kept:
+        yield fresh, kept
 
 
 def _print(times: dict[str, list[float]], clients: dict[str, list[Client]]) -> None:
@@ -136,7 +136,7 @@ def _print(times: dict[str, list[float]], clients: dict[str, list[Client]]) -> N
         )
         print(f"| {what} | {len(members[0].tally.switches) - 1} | {answered} | {failed} |")
         for client in members:
-            print("".join(f"  {sentence}\n" for sentence in client.tally.failures), end="")
+            print("".join(f"  {failure}\n" for failure in client.tally.failures), end="")
 
 
 def _options() -> argparse.Namespace:

@@ -1,7 +1,7 @@
-"""What a scrape of a large cluster costs the operator: its time, its size, and how long a turn has to wait for it.
+"""The cost of a scrape of a large cluster: its time, its size, and how long it blocks the event loop.
 
-``python -m tests.benchmarks.scrape`` fills a store and renders ``/metrics`` as the operator does, while a second task
-measures how long the event loop does not answer.
+``python -m tests.benchmarks.scrape`` fills a store and renders ``/metrics`` as the operator does. A second task
+measures how long the event loop is blocked.
 """
 
 import argparse
@@ -21,7 +21,7 @@ REASONS = {"Succeeded": "Succeeded", "Failed": "BadData", "Queued": "Concurrency
 
 
 def filled(count: int) -> Store:
-    """Return a store with so many objects of each kind, in ten namespaces."""
+    """Return a store with ``count`` objects of each kind, in ten namespaces."""
     store, number = Store(KINDS), 0
     for index in range(count):
         name = f"model-{index:05d}"
@@ -54,15 +54,15 @@ def _objects(name: str, phase: str, reason: str) -> list[tuple[Kind, dict[str, A
 
 
 async def scrape() -> tuple[float, float, bytes]:
-    """Return seconds of a scrape, the longest time in which nobody else had a turn, and the text.
+    """Return the seconds of a scrape, the longest time for which it blocked other tasks, and the text.
 
-    Both are seconds of this thread's CPU time: other programs of the machine do not count.
+    Both are seconds of this thread's CPU time, so other programs on the machine do not count.
     """
-    longest, last, over = 0.0, time.thread_time(), False
+    longest, last, done = 0.0, time.thread_time(), False
 
     async def watch() -> None:
         nonlocal longest, last
-        while not over:
+        while not done:
             await asyncio.sleep(0)
             now = time.thread_time()
             longest, last = max(longest, now - last), now
@@ -71,7 +71,7 @@ async def scrape() -> tuple[float, float, bytes]:
     await asyncio.sleep(0)
     start = time.thread_time()
     text = await metrics.exposition()
-    seconds, over = time.thread_time() - start, True
+    seconds, done = time.thread_time() - start, True
     await watcher
     return seconds, longest, text
 

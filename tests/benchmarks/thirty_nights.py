@@ -1,11 +1,11 @@
-"""Thirty nights of a growing table on a real node, night by night: schedule, gates, and the version that serves.
+"""Thirty nights of a growing table on a real node: schedule, gates, and the version that serves.
 
     PYTHONPATH=.:hack .venv/bin/python -m tests.benchmarks.thirty_nights [--nights 30] [--confidence 0.95]
 
-A TrainingSchedule is asked for a run each night, a ModelDeployment serves the newest version that met its gates. The
-nights are those of tests/unit/trainer/job/compare/thirty.py: equal recipes, a better one, worse ones, and four kinds
-of poison. A night is right if what serves afterwards is what should. Prints a row for each, and fails if more than one
-is wrong, or if a worse or a poisoned one ever serves.
+Each night requests a run of a TrainingSchedule. A ModelDeployment serves the newest version that met its gates. The
+nights are those of tests/unit/trainer/job/compare/thirty.py: equal specs, a better one, worse ones, and four kinds of
+poisoned data. A night is right if the right version serves afterwards. Prints a row for each night. The run fails if
+more than one night is wrong, or if a worse or a poisoned version ever serves.
 """
 
 import argparse
@@ -37,7 +37,7 @@ SECONDS = 240
 
 @dataclass(frozen=True)
 class Night:
-    """One night's verdict, and what serves after it."""
+    """The verdict of one night, and the version that serves after it."""
 
     number: int
     version: int
@@ -53,29 +53,29 @@ class Night:
 
 
 def main() -> int:
-    """Go through the nights, print a table; return how many went wrong, where that is too many."""
+    """Run all nights and print a table. Return the number of wrong nights if it is too large, else 0."""
     options = _options()
     name = options.name or f"bench-{os.getpid()}"
     try:
-        return _judge(_live(Stage.set_up(name, None), options))
+        return _evaluate(_run_nights(Stage.set_up(name, None), options))
     finally:
         if not options.name:
             lifecycle.down(name, print)
 
 
-def _live(stage: Stage, options: argparse.Namespace) -> list[Night]:
+def _run_nights(stage: Stage, options: argparse.Namespace) -> list[Night]:
     gate = NOT_WORSE if options.confidence is None else {**NOT_WORSE, "confidence": options.confidence}
     deployment = {"modelName": NAME, "version": {"policy": "LatestValidated"}, "serving": {"replicas": 1}}
     stage.apply_objects(_object("ModelDeployment", deployment))
     print("| night | what | version | verdict | not met | serves | seconds |\n|---|---|---|---|---|---|---|")
-    lived = []
+    nights = []
     for number in range(options.nights):
         night = _night(stage, number, [gate, *DATA_GATES])
-        lived.append(night)
+        nights.append(night)
         missed = ", ".join(f"{metric} {reason}" for metric, reason in night.reasons.items()) or "-"
-        told = f"| {number} | {_what(number)} | {night.version} | {night.phase} | {missed} | {night.serving} |"
-        print(f"{told} {night.seconds:.0f} |{'' if night.is_right else ' WRONG'}", flush=True)
-    return lived
+        cells = f"| {number} | {_what(number)} | {night.version} | {night.phase} | {missed} | {night.serving} |"
+        print(f"{cells} {night.seconds:.0f} |{'' if night.is_right else ' WRONG'}", flush=True)
+    return nights
 
 
 def _night(stage: Stage, number: int, gates: list[dict[str, Any]]) -> Night:
@@ -96,7 +96,7 @@ def _night(stage: Stage, number: int, gates: list[dict[str, Any]]) -> Night:
 
 
 def _ended_job(stage: Stage, number: int) -> Json | None:
-    """Return the job of this night, once it has made its version: there is one for each night."""
+    """Return the job of this night once it has made its version. There is one job for each night."""
     for job in stage.items("tj", f"{meta.SCHEDULE_LABEL}={NAME}"):
         status = job.get("status", {})
         if status.get("phase") == "Failed":
@@ -115,8 +115,8 @@ def _serving(stage: Stage) -> int:
     return int(stage.get("md", NAME).get("status", {}).get("activeVersion") or 0)
 
 
-def _wait(stage: Stage, what: str, look: Callable[[], Any]) -> Any:
-    return stage.wait_until(what, look, SECONDS)
+def _wait(stage: Stage, what: str, check: Callable[[], Any]) -> Any:
+    return stage.wait_until(what, check, SECONDS)
 
 
 def _what(number: int) -> str:
@@ -127,7 +127,7 @@ def _what(number: int) -> str:
     return "a better recipe" if number == BETTER_NIGHT else "equal" if number else "the first"
 
 
-def _judge(nights: list[Night]) -> int:
+def _evaluate(nights: list[Night]) -> int:
     wrong = [night.number for night in nights if not night.is_right]
     bad = [number for number in wrong if not is_good(number)]
     print(f"{len(nights) - len(wrong)} of {len(nights)} nights are right; wrong: {wrong or 'none'}")

@@ -1,13 +1,14 @@
-"""The trainer's time, load to evaluate, beside the bare libraries doing the same fits on the same data in the same run.
+"""The trainer's time from load to evaluate, compared with the bare libraries on the same fits.
 
     PYTHONPATH=. .venv/bin/python tests/benchmarks/trainer_overhead.py
 
-Both sides read the file, fit with the same parameters on the same rows with one worker, and compute the same metrics
-(the results must agree). Both fit the model that is judged and the one of all rows. The trainer also hashes,
-validates, splits, finds the frequency, tries the parameters, judges the naive models and saves; imports are warm, and
-so is the first run of either side.
-Sides alternate, and the ratio of each pair is taken, so that other load on the machine meets both. CPU time is that of
-this process and its children.
+Both sides run in one process. They read the file, fit with the same parameters on the same rows with one worker, and compute the same metrics.
+The results must agree. Both fit the judged model and the final model of all rows. The trainer also computes hashes,
+validates, splits, finds the frequency, tries the parameters, judges the naive models and saves. Imports are not
+measured, and the first run of each side is a warm-up.
+
+The sides alternate, and the ratio of each pair is computed, so that other load on the machine affects both. CPU time is
+that of this process and its children.
 """
 
 import argparse
@@ -44,7 +45,7 @@ SERIES = 12
 
 
 def trainer(config: TrainerConfig, folder: Path, workers: int = 1) -> float:
-    """Run the stages as the pipeline does and return one metric, to compare."""
+    """Run the stages as the pipeline does. Return one metric for the comparison."""
     framework = framework_for(config)
     table = load(config, environment(folder), lambda *_: None, lambda: False)
     dataset = preprocess(table, config)
@@ -55,7 +56,7 @@ def trainer(config: TrainerConfig, folder: Path, workers: int = 1) -> float:
 
 
 def bare_lightgbm(config: TrainerConfig, path: Path, parts: Parts, text: str) -> float:
-    """Train as a notebook would, with the trainer's parameters and rows; ``text`` is the one column of categories."""
+    """Train as a notebook would, with the trainer's parameters and rows. ``text`` is the categorical column."""
     spec = config.spec
     frame = pd.read_csv(path)
     target = frame.pop(spec.data.target).to_numpy()
@@ -70,7 +71,7 @@ def bare_lightgbm(config: TrainerConfig, path: Path, parts: Parts, text: str) ->
     known = np.sort(np.concatenate([train, valid]))
     final = {**parameters, "num_iterations": trial.best_iteration, "early_stopping_round": 0}
     model = lightgbm.train(final, lightgbm.Dataset(frame.iloc[known], target[known], params=final))
-    lightgbm.train(final, lightgbm.Dataset(frame, target, params=final))  # the one that would be served
+    lightgbm.train(final, lightgbm.Dataset(frame, target, params=final))  # the final model, which would serve
     predicted, actual = model.predict(frame.iloc[test], num_threads=1), target[test]
     if not classes:
         sk.r2_score(actual, predicted)
@@ -89,18 +90,18 @@ def bare_lightgbm(config: TrainerConfig, path: Path, parts: Parts, text: str) ->
 
 
 def bare_prophet(path: Path) -> float:
-    """Compare Prophet with last year on two folds, and fit the better one without and with the last steps."""
+    """Compare Prophet with last year on two folds. Fit the better one without and with the last steps."""
     frame = pd.read_csv(path, parse_dates=["ds"])
     errors = []
     for _, rows in frame.groupby("key", observed=True):
         series = rows[["ds", "y"]].sort_values("ds")
         actual, end = series["y"].to_numpy(), len(series)
         folds = [end - 3 * HORIZON, end - 2 * HORIZON]
-        tries = [
+        errors_by_fold = [
             (np.abs(forecast(series, cut) - actual[cut : cut + HORIZON]).mean(), _naive_error(actual, cut))
             for cut in folds
         ]
-        prophet, naive = np.mean(tries, axis=0)
+        prophet, naive = np.mean(errors_by_fold, axis=0)
         cut = end - HORIZON
         if prophet > naive:
             errors.append(np.full(HORIZON, _naive_error(actual, cut)))
@@ -111,10 +112,10 @@ def bare_prophet(path: Path) -> float:
 
 
 def forecast(series: pd.DataFrame, cut: int) -> npt.NDArray[np.float64]:
-    """Fit the rows before ``cut``, and forecast the next ones."""
+    """Fit the rows before ``cut``, and forecast the next steps."""
     model = _fit(series.iloc[:cut])
-    told = model.predict(series.iloc[cut : cut + HORIZON][["ds"]])["yhat"].clip(lower=0)
-    return np.asarray(told, dtype=np.float64)
+    predicted = model.predict(series.iloc[cut : cut + HORIZON][["ds"]])["yhat"].clip(lower=0)
+    return np.asarray(predicted, dtype=np.float64)
 
 
 def _fit(part: pd.DataFrame) -> Any:
@@ -131,7 +132,7 @@ def _naive_error(actual: npt.NDArray[np.float64], cut: int) -> float:
 
 
 def tourism(folder: Path) -> Path:
-    """Write the first series of the tourism data without zeros, with a column that names them."""
+    """Write the first series of the tourism data without zeros, with a column of their names."""
     frame = pd.read_csv(REAL_DATA / "australia_tourism.csv").rename(columns={"date_time": "ds", "Trips": "y"})
     frame["key"] = frame["Region"] + "/" + frame["Purpose"]
     least = frame.groupby("key", sort=False)["y"].min()
@@ -154,7 +155,7 @@ def _cpu_seconds() -> float:
 
 
 def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], repeats: int) -> None:
-    """Print one line: medians, and the median and range of the ratios of the pairs."""
+    """Print one line: the medians, and the median and the range of the ratios of the pairs."""
     ours(), bare()
     pairs = []
     for round_number in range(repeats):
@@ -162,11 +163,11 @@ def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], rep
         measured = {side: timed(side) for side in sides}
         pairs.append((measured[ours], measured[bare]))
     for at, unit in ((0, "wall"), (1, "CPU")):
-        mine, theirs = ([pair[side][at] for pair in pairs] for side in (0, 1))
-        ratios = sorted(a / b for a, b in zip(mine, theirs, strict=True))
+        ours_s, bare_s = ([pair[side][at] for pair in pairs] for side in (0, 1))
+        ratios = sorted(a / b for a, b in zip(ours_s, bare_s, strict=True))
         print(
-            f"{name:34} {unit:4}  trainer {statistics.median(mine):6.3f} s  bare {statistics.median(theirs):6.3f} s  "
-            f"ratio {statistics.median(ratios):5.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+            f"{name:34} {unit:4}  trainer {statistics.median(ours_s):6.3f} s  "
+            f"bare {statistics.median(bare_s):6.3f} s  ratio {statistics.median(ratios):5.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
         )
     if not np.isclose(pairs[0][0][2], pairs[0][1][2], rtol=1e-6):
         raise SystemExit(f"{name}: the two sides did not do the same: {pairs[0][0][2]} and {pairs[0][1][2]}")

@@ -1,9 +1,9 @@
-"""How fast and how small the trainer is; figures as ratios within one run where another machine would change them.
+"""The speed and the memory of the trainer. Figures that depend on the machine are ratios within one run.
 
     PYTHONPATH=. .venv/bin/python tests/benchmarks/trainer_speed.py      # or: make bench-trainer
 
-Each training is the whole process of `trainyard-trainer run`, imports included. Memory is the sum over all of its
-processes, shared pages counted once. Beside it: `trainer_overhead.py` (the bare library) and `reading.py` (Arrow).
+Each training is the whole process of `trainyard-trainer run`, with imports. Memory is the sum over all of its
+processes. Shared pages count once. See also `trainer_overhead.py` (the bare library) and `reading.py` (Arrow).
 """
 
 import argparse
@@ -29,7 +29,7 @@ TWO_YEARS: Final = 730
 
 @dataclass(frozen=True)
 class Run:
-    """One training: seconds of its whole process, and the most memory that it used."""
+    """One training: the seconds of its whole process, and its largest memory."""
 
     seconds: float
     mib: float
@@ -37,7 +37,7 @@ class Run:
 
 
 def products(count: int, days: int) -> pd.DataFrame:
-    """Return daily sales with a trend, a week and a year in them."""
+    """Return daily sales with a trend, a weekly pattern and a yearly pattern."""
     random = np.random.default_rng(0)
     time_ = pd.date_range("2023-01-01", periods=days)
     step = np.arange(days)
@@ -53,7 +53,7 @@ def products(count: int, days: int) -> pd.DataFrame:
 
 
 def train(folder: Path, frame: pd.DataFrame, **spec: Any) -> Run:
-    """Train on a table in a process of its own. Raises RuntimeError with its last words."""
+    """Train on a table in a process of its own. Raises RuntimeError with the end of its output."""
     table = folder / "table.csv"
     frame.to_csv(table, index=False)
     data = {"uri": f"file://{table}", "time": "date", "series": "product", "target": "quantity"}
@@ -77,7 +77,7 @@ def train(folder: Path, frame: pd.DataFrame, **spec: Any) -> Run:
 
 
 def imports(folder: Path, rounds: int) -> None:
-    """Time the import, and what the command line imports before it reads a job, less what Python takes to start."""
+    """Time the import of the package, and the imports before a job is read, less the start of Python."""
 
     def seconds(code: str) -> tuple[float, float]:
         start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -88,12 +88,12 @@ def imports(folder: Path, rounds: int) -> None:
 
     for what in ("import trainyard_trainer", "import trainyard_trainer.job.run"):
         pairs = [(seconds(what), seconds("pass")) for _ in range(max(3, rounds))]
-        wall, used = (statistics.median(mine[place] - bare[place] for mine, bare in pairs) for place in (0, 1))
+        wall, used = (statistics.median(imported[index] - bare[index] for imported, bare in pairs) for index in (0, 1))
         print(f"{what}: {wall:.2f} s, {used:.2f} s of CPU", flush=True)
 
 
 def ten_products(folder: Path, rounds: int) -> None:
-    """Time a small shop: the service that this replaces took minutes for it."""
+    """Time a small shop. The service that trainyard replaces took minutes for it."""
     runs = [train(folder, products(10, TWO_YEARS)) for _ in range(rounds)]
     seconds = statistics.median(run.seconds for run in runs)
     print(f"10 products, 2 years of days, whole process: {seconds:.1f} s, {runs[0].mib:.0f} MiB", flush=True)
@@ -119,7 +119,10 @@ def workers(folder: Path, rounds: int) -> None:
 
 
 def many_series(folder: Path, rounds: int) -> None:
-    """Compare the memory of jobs with more and more series; short ones, so that it takes minutes."""
+    """Compare the memory of jobs with different numbers of series.
+
+    The series are short, so that it takes only minutes.
+    """
     counts = (200, 1000)
     found = {
         count: train(folder, products(count, 100), workers=2, split={"folds": 1}, parameters={"growth": "flat"})
@@ -138,7 +141,7 @@ PARTS: Final[dict[str, Callable[[Path, int], None]]] = {
 
 
 def main() -> None:
-    """Run the parts that are asked for."""
+    """Run the requested parts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS))
     parser.add_argument("--rounds", type=int, default=3)

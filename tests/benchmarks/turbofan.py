@@ -1,7 +1,7 @@
 """NASA's turbofan engines (CMAPSS FD001) as tables for a training: a row per engine and cycle.
 
-A raw cycle says little of wear: sensors are noisy, and each engine begins at its own level. So a row holds the means
-of the last cycles, their trend, and how far they are from the engine's own first cycles; nothing of later ones.
+A raw cycle says little about wear: sensors are noisy, and each engine starts at its own level. So a row has the means
+of the last cycles, their trend, and the distance to the engine's own first cycles. It has nothing of later cycles.
 """
 
 from pathlib import Path
@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 
 CAP: Final = 125
-"""An engine that is further from its end than this many cycles shows nothing of it: the usual cap of the target."""
+"""The usual cap of the target: an engine with more cycles left than this shows no sign of wear."""
 
 SOON: Final = 30
 _NAMES: Final = ["unit", "cycle", *(f"setting{n}" for n in (1, 2, 3)), *(f"s{n}" for n in range(1, 22))]
 _SENSORS: Final = [f"s{n}" for n in (2, 3, 4, 7, 8, 9, 11, 12, 13, 14, 15, 17, 20, 21)]
-"""The others are constant in FD001."""
+"""The other sensors are constant in FD001."""
 
 _SHORT, _LONG, _FIRST = 5, 20, 10
 
 
 def training_rows(data: Path) -> pd.DataFrame:
-    """Return features of all cycles of the engines that ran to their end, with ``life`` (capped) and ``soon``."""
+    """Return features of all cycles of the engines that ran to failure, with ``life`` (capped) and ``soon``."""
     raw = _read(data / "cmapss_train_FD001.txt.gz")
     left = raw.groupby("unit")["cycle"].transform("max") - raw["cycle"]
     soon = np.where(left <= SOON, "yes", "no")
@@ -30,7 +30,7 @@ def training_rows(data: Path) -> pd.DataFrame:
 
 
 def test_rows(data: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return features of the last known cycle of each test engine, and how many cycles it had left."""
+    """Return features of the last known cycle of each test engine, and the number of cycles that it had left."""
     raw = _read(data / "cmapss_test_FD001.txt.gz")
     features = _features(raw).assign(unit=raw["unit"])
     life = pd.read_csv(data / "cmapss_RUL_FD001.txt.gz", sep=r"\s+", header=None)[0].to_numpy(dtype=float)
@@ -48,7 +48,7 @@ def _features(raw: pd.DataFrame) -> pd.DataFrame:
     long = by_engine.rolling(_LONG, min_periods=1).mean().reset_index(level=0, drop=True)
     spread = by_engine.rolling(_LONG, min_periods=2).std().reset_index(level=0, drop=True)
     first = raw[raw["cycle"] <= _FIRST].groupby("unit")[_SENSORS].mean().loc[raw["unit"]].set_index(raw.index)
-    is_later = raw["cycle"] > _FIRST  # the first cycles themselves must not know their mean
+    is_later = raw["cycle"] > _FIRST  # the first cycles must not use their own mean
     for sensor in _SENSORS:
         parts[f"{sensor}_short"] = short[sensor]
         parts[f"{sensor}_long"] = long[sensor]

@@ -58,7 +58,7 @@ class Work:
         """Let each pod run and succeed, until the test ends. No other code ends Jobs, so this one sees all of them."""
         while True:
             jobs = await self.jobs()
-            active = [name for name, body in jobs.items() if not _read_run(body)]
+            active = [name for name, body in jobs.items() if not _ended(body)]
             assert len(active) <= MAX_JOBS, f"{active} at a time, {MAX_JOBS} are allowed"
             for name in sorted(set(active) - self._ran):
                 await self.namespace.run_pod(name)
@@ -121,7 +121,7 @@ class Work:
         await self.namespace.request("PATCH", self.namespace.path(resource, name), body, content_type=MERGE)
 
 
-def _read_run(job: Body) -> bool:
+def _ended(job: Body) -> bool:
     return any(each["type"] in ("Complete", "Failed") for each in job.get("status", {}).get("conditions") or ())
 
 
