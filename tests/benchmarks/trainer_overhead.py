@@ -2,10 +2,10 @@
 
     PYTHONPATH=. .venv/bin/python tests/benchmarks/trainer_overhead.py
 
-Both sides run in one process. They read the file, fit with the same parameters on the same rows with one worker, and compute the same metrics.
-The results must agree. Both fit the judged model and the final model of all rows. The trainer also computes hashes,
-validates, splits, finds the frequency, tries the parameters, judges the naive models and saves. Imports are not
-measured, and the first run of each side is a warm-up.
+Both sides run in one process on the same data. They read the file, fit with the same parameters on the same rows with
+one worker, and compute the same metrics. The results must agree. Both fit the judged model and the final model of all
+rows. The trainer also computes hashes, validates, splits, finds the frequency, tries the parameters, judges the naive
+models and saves. Imports are not measured, and the first run of each side is a warm-up.
 
 The sides alternate, and the ratio of each pair is computed, so that other load on the machine affects both. CPU time is
 that of this process and its children.
@@ -167,7 +167,8 @@ def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], rep
         ratios = sorted(a / b for a, b in zip(ours_s, bare_s, strict=True))
         print(
             f"{name:34} {unit:4}  trainer {statistics.median(ours_s):6.3f} s  "
-            f"bare {statistics.median(bare_s):6.3f} s  ratio {statistics.median(ratios):5.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+            f"bare {statistics.median(bare_s):6.3f} s  "
+            f"ratio {statistics.median(ratios):5.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
         )
     if not np.isclose(pairs[0][0][2], pairs[0][1][2], rtol=1e-6):
         raise SystemExit(f"{name}: the two sides did not do the same: {pairs[0][0][2]} and {pairs[0][1][2]}")
