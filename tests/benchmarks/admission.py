@@ -40,7 +40,7 @@ CONTROLLERS = ("serviceaccount-controller",)
 SECONDS = 3600.0
 
 HEAD = (
-    "| n | places | last Job s | starts/s | plain Jobs/s | ratio | cores elsewhere | writes/job | of them status "
+    "| n | limit | last Job s | starts/s | plain Jobs/s | ratio | cores elsewhere | writes/job | of them status "
     "| CPU ms/job | RSS MiB |\n|---|---|---|---|---|---|---|---|---|---|---|"
 )
 

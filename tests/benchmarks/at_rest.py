@@ -114,13 +114,15 @@ def main() -> None:
             time.sleep(MEASURED_SECONDS)
             idle_cpu = cpu_seconds(pid) - used
             idle_writes = sum(writes(audit).values()) - settled - started
-    print("| objects | ready s | CPU s until quiet | RSS MiB | writes at the start | writes at rest | CPU at rest |")
+    print(
+        "| objects | ready s | CPU s until idle | RSS MiB | writes at the start | writes while idle | CPU while idle |"
+    )
     print("|---|---|---|---|---|---|---|")
     print(
         f"| {options.count} TrainingJobs and {options.count} ModelVersions | {ready:.1f} | {used:.1f} | {rss:.0f} "
         f"| {started} | {idle_writes} in {MEASURED_SECONDS:.0f} s | {idle_cpu / MEASURED_SECONDS:.1%} |"
     )
-    print(f"Quiet: no write for {IDLE_SECONDS:.0f} s.")
+    print(f"Idle: no write for {IDLE_SECONDS:.0f} s.")
 
 
 if __name__ == "__main__":

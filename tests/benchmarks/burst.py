@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[1, 100, 500, 1000], help="jobs per burst")
     parser.add_argument("--paced", type=int, default=60, help="jobs of the run at --rate per second; 0: none")
     parser.add_argument("--rate", type=float, default=2.0, help="jobs per second of the paced run")
-    parser.add_argument("--plain", action=argparse.BooleanOptionalAction, default=True, help="plain Jobs beside them")
+    parser.add_argument("--plain", action=argparse.BooleanOptionalAction, default=True, help="measure plain Jobs too")
     parser.add_argument("--profile", type=Path, help="run the operator under cProfile and write its figures here")
     parser.add_argument("--output", type=Path, help="append one JSON line for each run to this file")
     options = parser.parse_args()
@@ -118,7 +118,7 @@ def main() -> None:
 
 
 HEAD = (
-    "| what | n | per s asked | p50 s | p99 s | last s | Jobs/s | cores busy elsewhere "
+    "| what | n | requested per s | p50 s | p99 s | last s | Jobs/s | cores busy elsewhere "
     "| writes/job | until its Job | CPU ms/job | RSS MiB |\n"
     "|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
@@ -314,7 +314,7 @@ def wait_until_idle(audit: Path, seconds: float = SEEN_SECONDS) -> None:
             since = time.monotonic()
         return time.monotonic() - since > IDLE_SECONDS
 
-    wait_for("the operator to be quiet", idle, seconds)
+    wait_for("the operator to be idle", idle, seconds)
 
 
 def writes(audit: Path, until: datetime | None = None) -> "collections.Counter[str]":

@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     repeats = parser.parse_args().repeats
-    print("| training | the champion's answers | whole training | share |\n|---|---|---|---|")
+    print("| training | comparison with the champion | whole training | share |\n|---|---|---|---|")
     for name, case in _cases().items():
         found = [_measured(*case) for _ in range(repeats)]
         share, compared, whole = sorted((compared / whole, compared, whole) for compared, whole in found)[repeats // 2]

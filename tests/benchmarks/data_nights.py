@@ -1,4 +1,4 @@
-"""How often a clean night causes a warning, and how often a poisoned night causes none.
+"""How often an honest night causes a warning, and how often a poisoned night causes none.
 
 Prints the tables of decision 0028.
 
@@ -29,12 +29,12 @@ NIGHTS = 30
 
 
 def main() -> None:
-    """Print one row per shape: rows of the first night, and shares of clean and poisoned nights with a warning."""
+    """Print one row per shape: rows of the first night, and shares of honest and poisoned nights with a warning."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--only", nargs="*", default=list(SHAPES))
     options = parser.parse_args()
-    print("| Shape | Rows | Honest, beside the night before | Honest, beside night 0 | " + " | ".join(POISONS) + " |")
+    print("| Shape | Rows | Honest, against the night before | Honest, against night 0 | " + " | ".join(POISONS) + " |")
     print("|---|---|---|---|" + "---|" * len(POISONS))
     for name in options.only:
         honest = [_warned(name, options.seeds, promoted=promoted) for promoted in (True, False)]

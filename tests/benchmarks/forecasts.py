@@ -205,9 +205,9 @@ def throughput(run: Trainings, count: int, name: str) -> None:
 def main() -> None:
     """Parse the command line and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", help="the name of one set")
-    parser.add_argument("--throughput", type=int, help="how many made-up series to time")
-    parser.add_argument("--method", default="DynamicOptimizedTheta", help="of the made-up series")
+    parser.add_argument("--only", help="the name of one data set")
+    parser.add_argument("--throughput", type=int, help="how many synthetic series to time")
+    parser.add_argument("--method", default="DynamicOptimizedTheta", help="for the synthetic series")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = Trainings(Path(folder), REAL_DATA)

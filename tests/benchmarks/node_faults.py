@@ -69,7 +69,7 @@ def main() -> int:
     finally:
         if not options.name:
             lifecycle.down(name, print)
-    print("\n| what | seen |\n|---|---|")
+    print("\n| what | found |\n|---|---|")
     print("".join(f"| {what} | {found} |\n" for what, found in findings.rows))
     return len(findings.wrong)
 
@@ -82,7 +82,7 @@ def _outage(stage: Stage, served: Served, seconds: float, findings: Findings) ->
     stage.set_values("admission.maxConcurrentJobs=3")
     with served.clients():
         version = served.train("second")
-        stage.wait_until("the roll-out to begin", lambda: served.status().get("candidateVersion") == version, SECONDS)
+        stage.wait_until("the rollout to begin", lambda: served.status().get("candidateVersion") == version, SECONDS)
         before = _restarts(stage)
         server = ProcessTable(stage.cluster.folder).find("kube-apiserver")
         if server is None or not server.alive():
@@ -93,10 +93,10 @@ def _outage(stage: Stage, served: Served, seconds: float, findings: Findings) ->
         finally:
             os.kill(server.pid, signal.SIGCONT)
         back = time.monotonic()
-        stage.wait_until("the API server to answer", lambda: _holder(stage), SECONDS)
+        stage.wait_until("the API server to respond", lambda: _holder(stage), SECONDS)
         served.serves(version)
         findings.note(
-            "roll-out that was under way, ended after the API server's return", f"{time.monotonic() - back:.0f} s"
+            "rollout in progress, completed after the return of the API server", f"{time.monotonic() - back:.0f} s"
         )
     # The end of the block above raises an error for any other number.
     findings.note("requests to the model that failed in the outage", 0)
@@ -131,8 +131,8 @@ def _kills(stage: Stage, count: int, rng: random.Random, findings: Findings) -> 
     findings.note("kills of the leader", count)
     findings.note("seconds to the next leader, median and longest", f"{statistics.median(times):.1f}, {max(times):.1f}")
     findings.note("trainings", len(names))
-    findings.note("trainings that were tried twice, or failed", retried + failed or 0, well=not retried + failed)
-    findings.note(f"Jobs that lived at a time, of {MAX_JOBS} allowed", most, well=most <= MAX_JOBS)
+    findings.note("trainings that were retried or failed", retried + failed or 0, well=not retried + failed)
+    findings.note(f"Jobs that ran at the same time, of {MAX_JOBS} allowed", most, well=most <= MAX_JOBS)
 
 
 def _kill(stage: Stage) -> float:
@@ -168,10 +168,10 @@ def _restarts(stage: Stage) -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--outage", type=float, default=600.0, help="seconds; 0: leave it out")
+    parser.add_argument("--outage", type=float, default=600.0, help="seconds; 0: no outage")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--name", default="", help="of a cluster to use and to keep (default: one of its own)")
+    parser.add_argument("--name", default="", help="name of a cluster to use and to keep (default: a new one)")
     return parser.parse_args()
 
 

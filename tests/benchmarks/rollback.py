@@ -142,7 +142,7 @@ def _print(times: dict[str, list[float]], clients: dict[str, list[Client]]) -> N
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--name", default="", help="of a cluster to use and to keep (default: one of its own)")
+    parser.add_argument("--name", default="", help="name of a cluster to use and to keep (default: a new one)")
     return parser.parse_args()
 
 

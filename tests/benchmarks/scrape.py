@@ -78,7 +78,7 @@ async def scrape() -> tuple[float, float, bytes]:
 
 async def main(counts: list[int]) -> None:
     """Print a row for each size."""
-    print("| objects of each kind | series | MB | CPU s | longest wait of a turn, CPU ms |")
+    print("| objects of each kind | series | MB | CPU s | longest block of the event loop, CPU ms |")
     print("|---|---|---|---|---|")
     for count in counts:
         metrics.expose(filled(count))

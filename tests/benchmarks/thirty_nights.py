@@ -3,8 +3,8 @@
     PYTHONPATH=.:hack .venv/bin/python -m tests.benchmarks.thirty_nights [--nights 30] [--confidence 0.95]
 
 Each night requests a run of a TrainingSchedule. A ModelDeployment serves the newest version that met its gates. The
-nights are those of tests/unit/trainer/job/compare/thirty.py: equal specs, a better one, worse ones, and four kinds of
-poisoned data. A night is right if the right version serves afterwards. Prints a row for each night. The run fails if
+nights are those of tests/unit/trainer/job/compare/thirty.py: equal features, better ones, worse ones, and four kinds
+of poisoned data. A night is right if the right version serves afterwards. Prints a row for each night. The run fails if
 more than one night is wrong, or if a worse or a poisoned version ever serves.
 """
 
@@ -123,8 +123,8 @@ def _what(number: int) -> str:
     if number in POISON:
         return "poisoned"
     if number in WORSE_NIGHTS:
-        return "a worse recipe"
-    return "a better recipe" if number == BETTER_NIGHT else "equal" if number else "the first"
+        return "worse features"
+    return "better features" if number == BETTER_NIGHT else "equal" if number else "the first"
 
 
 def _evaluate(nights: list[Night]) -> int:
@@ -147,9 +147,11 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nights", type=int, default=NIGHTS)
     parser.add_argument(
-        "--confidence", type=float, help="of the gate with the champion; without it the difference decides"
+        "--confidence",
+        type=float,
+        help="confidence of the gate with the champion; without it only the difference decides",
     )
-    parser.add_argument("--name", help="a cluster to use and to keep")
+    parser.add_argument("--name", help="name of a cluster to use and to keep (default: a new one)")
     return parser.parse_args()
 
 
