@@ -146,7 +146,7 @@ class Stage:
         while not (found := check()):
             if time.monotonic() > deadline:
                 description = self.kubectl("describe", "tj", about) if about else ""
-                raise AssertionError(f"waited {seconds:.0f} s for {what}, in vain\n{description}")
+                raise AssertionError(f"waited {seconds:.0f} s for {what}\n{description}")
             time.sleep(POLL_SECONDS)
         return found
 

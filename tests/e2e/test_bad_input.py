@@ -53,7 +53,7 @@ def check_failure(stage: Stage, job: Json, reason: str, code: int, words: tuple[
     assert (job["status"]["phase"], ready["reason"]) == ("Failed", reason), ready["message"]
     assert condition(job, "Stalled")["status"] == "True"
     (attempt,) = job["status"]["attempts"]
-    assert attempt["exitCode"] == code, "one attempt: trying again cannot help"
+    assert attempt["exitCode"] == code, "there is only one attempt, because a retry cannot help"
     for word in words:
         assert word.lower() in ready["message"].lower(), ready["message"]
     assert ready["message"] in " ".join(stage.kubectl("describe", "tj", job["metadata"]["name"]).split())

@@ -48,8 +48,8 @@ sys.exit(65)
 """
 
 FAILS_WITH_A_TRAINER_RESULT = """
-told = {"outcome": "Failed", "reason": "NoLuck", "message": "the dice fell badly"}
-pathlib.Path("/dev/termination-log").write_text(json.dumps(told))
+result = {"outcome": "Failed", "reason": "NoLuck", "message": "the dice fell badly"}
+pathlib.Path("/dev/termination-log").write_text(json.dumps(result))
 sys.exit(1)
 """
 
@@ -128,7 +128,7 @@ def test_the_container_sees_no_secret_and_writes_only_its_output(jobs: Stage) ->
 
 def test_a_final_exit_code_with_plain_text_is_not_retried(jobs: Stage) -> None:
     job = jobs.wait_for_phase("plain-text", *ENDED)
-    assert attempts_of(job) == [("BadData", 65)], "65 is never tried again"
+    assert attempts_of(job) == [("BadData", 65)], "exit code 65 is never retried"
     assert "container trainer of pod plain-text-1" in condition(job, "Ready")["message"]
     assert "ValueError: column b has no variety" in condition(job, "Ready")["message"]
 

@@ -121,7 +121,7 @@ def test_a_training_with_more_data_passes_the_gate(again: Json, grown: Json) -> 
     assert grown["spec"]["comparison"]["reason"] == "Compared"
     (gate,) = grown["status"]["gates"]
     assert gate["reason"] == "Met"
-    assert gate["champion"] == again["spec"]["version"], "a rejected one is no champion"
+    assert gate["champion"] == again["spec"]["version"], "a rejected version does not become champion"
     assert float(gate["low"]) <= float(gate["difference"]) <= float(gate["high"]) <= 0.2 * float(gate["championValue"])
 
 

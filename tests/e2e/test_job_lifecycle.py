@@ -67,7 +67,9 @@ def test_a_suspended_and_resumed_job_makes_a_model(stage: Stage) -> None:
     assert [attempt["reason"] for attempt in job["status"]["attempts"]] == ["Suspended"]
     edit(stage, "pausing", suspend=False)
     job = ended_well(stage, "pausing")
-    assert [attempt["number"] for attempt in job["status"]["attempts"]] == [1, 2], "the one retry was not used up"
+    assert [attempt["number"] for attempt in job["status"]["attempts"]] == [1, 2], (
+        "a suspension does not count against maxAttempts"
+    )
     assert job["status"]["modelVersion"]["name"] == "paused-v1"
     description = stage.kubectl("describe", "tj", "pausing")
     assert "suspended by spec.suspend" in description

@@ -80,4 +80,4 @@ def test_forecasts_have_their_quantiles(stage: Stage, jobs: dict[str, Json]) -> 
     assert names == ["prediction", "quantile:0.1", "quantile:0.5", "quantile:0.9"]
     golden = np.array(manifest_of(stage, jobs["quantiles"])["golden"]["outputs"]["rows"])
     assert (np.diff(golden[:, 1:], axis=1) >= 0).all()
-    assert golden.min() >= 0, "nobody sells less than nothing"
+    assert golden.min() >= 0, "sales are never negative"

@@ -57,7 +57,9 @@ def test_queued_jobs_run_one_after_the_other_by_priority(stage: Stage, spec: Jso
 
     stage.kubectl("patch", "tj", "q-low", "--type=merge", '-p={"spec":{"priority":"Urgent"}}')
     wanted = [("Queued", 1, limited), ("Queued", 3, limited), ("Queued", 1, locked), ("Queued", 2, limited)]
-    stage.wait_until("q-low to overtake", lambda: queue_status(stage, *names) == wanted, about="q-low")
+    stage.wait_until(
+        "q-low to move to the front of the queue", lambda: queue_status(stage, *names) == wanted, about="q-low"
+    )
 
     before = {name: stage.get("tj", name)["metadata"]["resourceVersion"] for name in names}
     stage.operator("delete", "pod", "--selector=app.kubernetes.io/name=trainyard", "--grace-period=0", "--force")

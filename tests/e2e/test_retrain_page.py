@@ -185,7 +185,7 @@ def test_a_poisoned_night_is_rejected_and_reported_on_all_objects(poisoned: Read
 def test_a_user_overrules_with_a_reason_and_the_reason_is_kept(overruled: Reader) -> None:
     body = version(overruled.stage, 4)
     assert body["status"]["phase"] == "Validated"
-    assert "data_scale_ratio" in failed_gates(body), "what the gates found stays"
+    assert "data_scale_ratio" in failed_gates(body), "the results of the gates are kept"
     assert body["status"]["overruled"]["reason"] == "vibration is in micrometres from now on"
     assert overruled.stage.get("md", NAME)["status"]["activeVersion"] == 4
 

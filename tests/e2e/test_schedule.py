@@ -43,11 +43,11 @@ def status(stage: Stage, name: str) -> Json:
 
 def test_a_schedule_runs_at_a_full_minute(stage: Stage, data: Json) -> None:
     apply(stage, "minutely", data, schedule="* * * * *", concurrencyPolicy="Forbid")
-    name = stage.wait_until("schedule minutely to fire", lambda: runs(stage, "minutely"), MINUTE_SECONDS)[0]
+    name = stage.wait_until("schedule minutely to start a run", lambda: runs(stage, "minutely"), MINUTE_SECONDS)[0]
     apply(stage, "minutely", data, schedule="* * * * *", concurrencyPolicy="Forbid", suspend=True)
     job = stage.wait_for_phase(name, "Succeeded", "Failed")
     assert job["status"]["phase"] == "Succeeded"
-    assert job["status"]["modelVersion"]["name"].startswith("minutely-v"), "the schedule's name is the model's"
+    assert job["status"]["modelVersion"]["name"].startswith("minutely-v"), "the model has the name of the schedule"
     nominal = datetime.fromisoformat(job["metadata"]["annotations"][meta.SCHEDULED_FOR_ANNOTATION])
     assert (nominal.second, nominal.microsecond) == (0, 0)
     assert name == f"minutely-{int(nominal.timestamp()) // 60}"

@@ -100,7 +100,7 @@ def test_a_script_sees_its_own_variables_and_no_credentials(jobs: Stage) -> None
 
 def test_the_last_output_of_a_failing_script_is_the_jobs_message(jobs: Stage) -> None:
     job = jobs.wait_for_phase("fails", *ENDED)
-    assert attempts_of(job) == [("Crashed", 1)] * 2, "an unknown error is tried again"
+    assert attempts_of(job) == [("Crashed", 1)] * 2, "an unknown error is retried"
     assert (
         "the script ended with exit code 1: ValueError: column b has no variety" in condition(job, "Ready")["message"]
     )

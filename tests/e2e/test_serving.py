@@ -79,7 +79,7 @@ def test_a_deployment_without_versions_waits(stage: Stage, data: Json) -> None:
     served.deploy()
     status = served.wait("to report what it waits for", lambda status: status.get("phase") == "Pending")
     assert "unborn" in condition({"status": status}, "Ready")["message"]
-    assert not stage.items("services", f"{meta.DEPLOYMENT_LABEL}=unborn"), "nothing to choose among"
+    assert not stage.items("services", f"{meta.DEPLOYMENT_LABEL}=unborn"), "there is no version to serve"
     stage.kubectl("delete", "md", "unborn")
 
 
@@ -96,7 +96,7 @@ def test_a_new_version_takes_over_and_no_request_fails(deployed: Served, numbers
     service = deployed.stage.get("services", MODEL)
     assert service["spec"]["selector"][meta.VERSION_LABEL] == str(version)
     assert deployed.version(version)["status"]["usedBy"] == [MODEL]
-    assert len(deployed.pods(before)) == 1, "the pods before stay warm"
+    assert len(deployed.pods(before)) == 1, "the pods of the version before stay warm"
     owners = [each["kind"] for each in service["metadata"]["ownerReferences"]]
     assert owners == ["ModelDeployment"]
 
@@ -133,7 +133,7 @@ def test_a_rollback_by_annotation_uses_warm_pods_and_holds(deployed: Served, num
     assert status["hold"]["reason"] == "ManualRollback"
     left = next(entry for entry in status["history"] if entry["version"] == active)
     assert left["outcome"] == "RolledBack"
-    assert deployed.rejects(active)["version"] == active, "the policy does not take it again by itself"
+    assert deployed.rejects(active)["version"] == active, "the policy does not select it again"
     version = deployed.train("served-newer")
     assert deployed.serves(version).get("hold") is None, "a newer version ends the hold"
 
@@ -146,7 +146,7 @@ def test_a_pin_selects_a_version_and_its_removal_the_newest(deployed: Served, nu
         assert deployed.serves(previous)["history"][0]["by"] == "pin"
         deployed.deploy()
         deployed.serves(active)
-    assert deployed.version(active)["status"]["phase"] == "Validated", "nothing was wrong with it"
+    assert deployed.version(active)["status"]["phase"] == "Validated", "the version is not rejected"
 
 
 def test_a_spec_that_cannot_start_keeps_the_old_pods(deployed: Served, numbers: tuple[int, int]) -> None:
@@ -190,7 +190,7 @@ def test_scaling_up_and_down(deployed: Served, numbers: tuple[int, int]) -> None
         ready(2)
         deployed.deploy(serving={"replicas": 1})
         ready(1)
-        deployed.stage.wait_until("one pod to be left", lambda: len(deployed.pods(active)) == 1)
+        deployed.stage.wait_until("one of the pods to be deleted", lambda: len(deployed.pods(active)) == 1)
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["killed", "away"])

@@ -215,7 +215,7 @@ def test_only_users_bound_to_the_role_may_overrule_gates(kubectl: Kubectl, names
     assert patches == {"ed": False, "ad": False, "ann": True}
     assert not may(kubectl, "ann", "patch", f"{versions}/status", namespace)
     assert not may(kubectl, "ann", "patch", jobs, namespace)
-    assert not may(kubectl, "ann", "patch", versions, "default"), "only where the binding lies"
+    assert not may(kubectl, "ann", "patch", versions, "default"), "only in the namespace of the binding"
 
 
 @pytest.mark.usefixtures("installed")

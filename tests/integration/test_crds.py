@@ -357,7 +357,7 @@ def test_kubectl_selects_by_phase_and_category(kubectl: Kubectl, finished: Objec
 
 def test_kubectl_explains(kubectl: Kubectl, crds: Path) -> None:
     difference = kubectl("explain", "mv.spec.comparison.metrics.difference")
-    assert "value less champion." in difference, "without the marks of the docstring"
+    assert "value less champion." in difference, "without the markup of the docstring"
     explanation = kubectl("explain", "tj.spec.retry.initialSeconds")
     assert "Seconds to wait after the first failure. Default: 10." in explanation
 

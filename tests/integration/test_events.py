@@ -77,5 +77,5 @@ def test_kubectl_shows_events_in_the_order_of_time(server: ApiServer, kubectl: K
     same = {key: value for key, value in wanted.items() if not key.endswith(("Time", "Timestamp"))}
     assert {key: event[key] for key in same if key not in ("apiVersion", "kind", "metadata")} == {
         key: value for key, value in same.items() if key not in ("apiVersion", "kind", "metadata")
-    }, "the API that is read has the same object"
+    }, "both API groups return the same object"
     assert json.dumps(event).count("message 0") == 1

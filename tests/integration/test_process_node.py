@@ -307,8 +307,8 @@ def test_a_claim_outlives_its_pod_and_is_deleted_with_its_data(cluster: Cluster,
     folder = NodeFolder(cluster.folder / "node").claim(volume)
     assert (folder / "kept").exists()
     kubectl(cluster, "delete", "pod,pvc", "--all", "-n", namespace)
-    wait_for("the volume's folder to go", lambda: not folder.exists(), WAIT_SECONDS)
-    wait_for("the volume to go", lambda: not read(cluster, "pv", volume), WAIT_SECONDS)
+    wait_for("the volume's folder to be deleted", lambda: not folder.exists(), WAIT_SECONDS)
+    wait_for("the volume to be deleted", lambda: not read(cluster, "pv", volume), WAIT_SECONDS)
 
 
 def service(namespace: str) -> list[dict[str, Any]]:
@@ -366,7 +366,7 @@ def test_extended_resources_can_be_added_to_the_node(cluster: Cluster) -> None:
     def offered() -> bool:
         return bool(read(cluster, "node", node)["status"]["allocatable"].get("example.com/gpu") == "2")
 
-    wait_for("the node to offer what was added to its capacity", offered, WAIT_SECONDS)
+    wait_for("the node to offer the added resource", offered, WAIT_SECONDS)
 
 
 def test_the_object_store_keeps_its_data_and_credentials(cluster: Cluster) -> None:

@@ -38,7 +38,7 @@ class Program:
                 self._command, env=self._environment, stdout=output, stderr=subprocess.STDOUT
             )
         try:
-            wait_until(self._responds, f"{self._command[0]} to answer", START_SECONDS, self.log)
+            wait_until(self._responds, f"{self._command[0]} to respond", START_SECONDS, self.log)
         except AssertionError:
             self._end()
             raise
@@ -122,4 +122,4 @@ def wait_until(
     while not holds():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds:.0f} s for {what}: {details()}")
-        time.sleep(POLL_SECONDS)  # between two looks at the condition
+        time.sleep(POLL_SECONDS)  # between two checks

@@ -125,7 +125,7 @@ async def create_objects(shop: Shop) -> None:
     await shop.publish(2, good=False)
     shop.health[3] = 65
     await shop.publish(3)
-    await shop.until("version 3 to be taken back", lambda status: bool(rejections(status)))
+    await shop.until("version 3 to be rolled back", lambda status: bool(rejections(status)))
 
 
 async def certificate_authority(shop: Shop) -> bytes:
@@ -145,7 +145,7 @@ async def test_every_query_has_series_and_the_alerts_fire(
     url = f"https://127.0.0.1:{reports}{meta.progress_path(**job)}"
     post = partial(prometheus.session.post, url, json={}, verify=str(authority), timeout=ANSWER_SECONDS)
     response = await asyncio.to_thread(post)
-    assert response.status_code == 401, "a report of somebody without a token is counted, too"
+    assert response.status_code == 401, "reports without a token are counted too"
     features = ["x", "open", "shop [name]"]
     assert classifier_server.infer(request_of(shops()[features].head(2), id="r")).status_code == 200
 
@@ -191,7 +191,7 @@ async def test_every_query_has_series_and_the_alerts_fire(
         return wanted <= firing
 
     await asyncio.to_thread(wait_until, fired, f"{wanted} to fire", WAIT_SECONDS, lambda: firing)
-    assert firing == wanted, "and nothing that is well"
+    assert firing == wanted, "no other alert fires"
 
 
 def value_of(prometheus: Prometheus, panel: str) -> float:

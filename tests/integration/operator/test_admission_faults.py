@@ -128,7 +128,7 @@ async def test_killed_at_a_write(credentials: Credentials, *, after: bool) -> No
         runs = {at: group.create_task(one(at)) for at in range(1 + STRIDE // 2 * after, writes + 1, STRIDE)}
     # How often queue positions are written depends on timing, so the last writes may not happen.
     missed = [at for at, each in runs.items() if not each.result()]
-    assert min(missed, default=writes) > certain, f"write {missed} of {writes} never came"
+    assert min(missed, default=writes) > certain, f"write {missed} of {writes} never happened"
 
 
 async def test_the_order_of_the_queue_and_the_shown_positions(credentials: Credentials) -> None:
@@ -148,7 +148,9 @@ async def test_the_order_of_the_queue_and_the_shown_positions(credentials: Crede
             await wait_for("f and a to start", {"a": ("Starting", None), "f": ("Starting", None), **queued})
             await namespace.edit("e", priority="High")
             reordered = {**queued, "e": ("Queued", 1), "c": ("Queued", 3), "d": ("Queued", 4)}
-            await wait_for("e to overtake", {"a": ("Starting", None), "f": ("Starting", None), **reordered})
+            await wait_for(
+                "e to move to the front of the queue", {"a": ("Starting", None), "f": ("Starting", None), **reordered}
+            )
         async with namespace.operator(admission=Admission(max_concurrent_jobs=MAX_JOBS)) as port:
             await namespace.run_pod("f-1")
             await namespace.end_pod("f-1", 0, result_text())

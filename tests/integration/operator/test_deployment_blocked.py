@@ -115,7 +115,7 @@ async def test_a_policy_that_refuses_the_replica_set_is_reported(shop: Shop) -> 
         async with shop.namespace.operator():
             await shop.publish(1)
             status = await shop.until(
-                "the policy to be quoted",
+                "the policy to be reported",
                 lambda s: "ask the platform team" in condition(s, "Reconciling").get("message", ""),
             )
     finally:
@@ -148,6 +148,6 @@ async def test_a_cause_that_is_only_in_events_of_the_kubelet_is_reported(crds: P
         }
         await shop.namespace.request("POST", shop.namespace.path(EVENTS), event)
         await shop.until(
-            "the Event to be quoted",
+            "the Event to be reported",
             lambda s: 'secret "object-store" not found' in condition(s, "Reconciling").get("message", ""),
         )

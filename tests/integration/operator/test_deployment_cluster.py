@@ -99,14 +99,14 @@ async def test_old_pods_and_all_children_are_deleted(shop: Shop) -> None:
         async def only_version_2_is_left() -> bool:
             return list(await shop.namespace.all(DEPLOYMENTS)) == ["shop-v2"]
 
-        await shop.namespace.until("the Deployment of version 1 to go", only_version_2_is_left)
+        await shop.namespace.until("the Deployment of version 1 to be deleted", only_version_2_is_left)
         await shop.namespace.request("DELETE", shop.namespace.path(MODEL_DEPLOYMENTS, "shop"))
 
         async def gone() -> bool:
             kinds = (MODEL_DEPLOYMENTS, DEPLOYMENTS, SERVICES, POD_DISRUPTION_BUDGETS, PODS)
             return not any([await shop.namespace.all(kind) for kind in kinds])
 
-        await shop.namespace.until("everything but the versions to go", gone)
+        await shop.namespace.until("everything but the versions to be deleted", gone)
     assert sorted(await shop.namespace.all(MODEL_VERSIONS)) == ["m-v1", "m-v2"]
 
 
@@ -125,7 +125,7 @@ async def test_edited_and_deleted_children_are_restored(shop: Shop) -> None:
         await shop.namespace.request("DELETE", shop.namespace.path(SERVICES, "shop"))
         await shop.namespace.request("DELETE", shop.namespace.path(DEPLOYMENTS, "shop-v1"))
         await shop.serves(1)
-        await shop.namespace.until("the Service to come back", service_and_deployment_exist(shop))
+        await shop.namespace.until("the Service to be created again", service_and_deployment_exist(shop))
         image = {"spec": {"containers": [{"name": meta.SERVER_CONTAINER, "image": "edited:1"}]}}
         await shop.patch(SERVICES, "shop", {"spec": {"type": "LoadBalancer"}})
         await shop.namespace.request(
@@ -141,7 +141,7 @@ async def test_edited_and_deleted_children_are_restored(shop: Shop) -> None:
             containers = body["spec"]["template"]["spec"]["containers"]
             return bool(service["spec"]["type"] == "ClusterIP" and containers[0]["image"] != "edited:1")
 
-        await shop.namespace.until("what was edited by hand to be brought back", edits_are_reverted)
+        await shop.namespace.until("the manual edits to be reverted", edits_are_reverted)
         await shop.until("rest", lambda s: not condition(s, "Reconciling"))
         await shop.edit(serving={"nodeSelector": None})
 
@@ -149,7 +149,7 @@ async def test_edited_and_deleted_children_are_restored(shop: Shop) -> None:
             body = await shop.namespace.client.get(DEPLOYMENTS, shop.namespace.name, "shop-v1")
             return "nodeSelector" not in body["spec"]["template"]["spec"]
 
-        await shop.namespace.until("the node selector to be taken away", has_no_node_selector)
+        await shop.namespace.until("the node selector to be removed", has_no_node_selector)
 
 
 def service_and_deployment_exist(shop: Shop) -> Callable[[], Coroutine[Any, Any, bool]]:
@@ -183,7 +183,7 @@ async def test_a_drain_evicts_one_pod_at_a_time(shop: Shop) -> None:
         async def unlimited() -> bool:
             return not await shop.namespace.all(POD_DISRUPTION_BUDGETS)
 
-        await shop.namespace.until("the budget of a single pod to go", unlimited)
+        await shop.namespace.until("the budget of a single pod to be deleted", unlimited)
 
 
 async def allow_no_further_pod(shop: Shop) -> None:

@@ -171,7 +171,7 @@ async def run_with_every_fault(
         async with limit:
             fault = make(at)
             status, events, _ = await run_scenario(credentials, scenario, fault)
-            assert fault.left <= 0 or at > writes - WRITE_VARIATION, f"write {at} of {writes} never came"
+            assert fault.left <= 0 or at > writes - WRITE_VARIATION, f"write {at} of {writes} never happened"
             assert [attempt["jobName"] for attempt in status["attempts"]] == scenario.attempts
             assert status["attempts"][-1]["reason"] == "Completed"
             assert status["result"]["metrics"] == [{"name": "mae", "value": "1.5"}, {"name": "r2", "value": "0.4"}]

@@ -125,7 +125,7 @@ async def run_with_every_fault(
         async with limit:
             fault = make(at)
             verdicts, events, _ = await run_scenario(credentials, fault)
-            assert fault.left <= 0, f"write {at} of {WRITES * len(EXPECTED)} never came"
+            assert fault.left <= 0, f"write {at} of {WRITES * len(EXPECTED)} never happened"
             assert verdicts == EXPECTED, f"write {at}"
             assert events <= EXPECTED_EVENTS if events_are_lost else events == EXPECTED_EVENTS, f"write {at}: {events}"
 
@@ -185,7 +185,7 @@ async def test_verdicts_of_finished_jobs_are_written_once(namespace: Namespace) 
     assert worse["spec"]["storage"]["uri"] == "s3://models"
     (ready,) = worse["status"]["conditions"]
     assert ready["message"] == "1 of 2 gates not met: mae 1.9: version 2 has 1.65, required <= 1.815"
-    assert (await namespace.status("c"))["phase"] == "Succeeded", "a refused version is no failure of its job"
+    assert (await namespace.status("c"))["phase"] == "Succeeded", "a rejected version does not fail its job"
     assert port.writes["patch modelversions"] == 4
     async with namespace.operator() as port:
         await namespace.apply("last", cancel=True)

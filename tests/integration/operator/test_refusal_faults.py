@@ -73,7 +73,7 @@ async def reject_and_overrule(namespace: Namespace) -> None:
     async def counted() -> bool:
         return (await schedule(namespace)).get("consecutiveRejections") == 1
 
-    await namespace.until("the refusal to be counted", counted)
+    await namespace.until("the rejection to be counted", counted)
     annotations = {meta.ACTION_ANNOTATION: "validate/t1", meta.ACTION_REASON_ANNOTATION: "a new shop"}
     wanted = {"metadata": {"annotations": annotations}}
     await namespace.request("PATCH", namespace.path(MODEL_VERSIONS, "n-v1"), wanted, content_type=JSON_MERGE)

@@ -110,7 +110,7 @@ class Nightly:
             settled = status.get("activeCount") == 0 and status.get("lastSuccessfulTime")
             return status if settled and await self.jobs() == jobs else None
 
-        return await self.namespace.until(f"the TrainingJobs {jobs} alone, ended", ask)
+        return await self.namespace.until(f"the TrainingJobs {jobs} and no others, all ended", ask)
 
     async def event_counts(self) -> Counter[str]:
         events = (await self.namespace.all(EVENTS)).values()
@@ -161,7 +161,7 @@ async def run_with_every_fault(
         async with limit:
             fault = make(at)
             status, events, _ = await run_scenario(credentials, fault)
-            assert fault.left <= 0, f"write {at} of {writes} never came"
+            assert fault.left <= 0, f"write {at} of {writes} never happened"
             assert (status["missed"], status["consecutiveFailures"]) == (1, 0), f"write {at}: {status}"
             assert (status["lastHandledRunNow"], status["phase"]) == ("t", "Active"), f"write {at}: {status}"
             assert events <= EXPECTED_EVENTS if events_are_lost else events == EXPECTED_EVENTS, f"write {at}: {events}"
@@ -216,7 +216,7 @@ async def test_a_change_of_the_template_starts_a_run_and_an_edit_of_the_schedule
         async def has_next_time() -> bool:
             return "nextScheduleTime" in await nightly.status()
 
-        await namespace.until("a next time", has_next_time)
+        await namespace.until("the time of the next run", has_next_time)
         assert await nightly.jobs() == [first]
         await nightly.edit(template={"spec": {"parameters": {"num_leaves": 7}}})
 

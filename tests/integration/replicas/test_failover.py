@@ -163,7 +163,7 @@ async def test_a_leader_that_is_killed_at_any_moment_is_replaced(
             replicas[f"r{kill + 2}"] = start(f"r{kill + 2}", **work.config)
             leader = await work.leader(but=leader)
             failovers.append(time.monotonic() - killed)
-            await work.namespace.until("what was asked for", handled)
+            await work.namespace.until("the requests to be handled", handled)
             assert not pods.done(), pods.exception()
         await work.wait_until_trained()
         assert not pods.done(), pods.exception()
@@ -205,7 +205,7 @@ async def test_a_leader_that_is_terminated_is_replaced_at_once(work: Work, start
     print(f"failover after an end in order, s: {time.monotonic() - begun:.1f}")
     await second.says("makes decisions from now on")
     async with pods_of(work):
-        await work.namespace.until("what was asked for", handled)
+        await work.namespace.until("the requests to be handled", handled)
         await work.wait_until_trained()
     assert "first released Lease" in "".join(first.lines())
     await second.says("the custom resource definitions are those of release")
@@ -224,7 +224,7 @@ async def test_a_leader_paused_longer_than_its_lease_writes_nothing_when_it_cont
     paused.pause()
     assert await work.leader(but="paused") == "other"
     await other.says("makes decisions from now on")
-    await work.namespace.until("the Jobs of all", lambda: _count(work, 40))
+    await work.namespace.until("all Jobs", lambda: _count(work, 40))
     events = await _events_of(work, "paused")
     paused.go_on()
     await paused.says("is not the leader any more")
@@ -236,7 +236,7 @@ async def test_a_leader_paused_longer_than_its_lease_writes_nothing_when_it_cont
     assert Counter(name.rpartition("-")[2] for name in await work.jobs()) == {"1": 40}
     settled = await paused.writes()
     await work.submit(5)
-    await work.namespace.until("the Jobs of all", lambda: _count(work, 45))
+    await work.namespace.until("all Jobs", lambda: _count(work, 45))
     assert await paused.writes() == settled, "a follower writes nothing"
 
 
@@ -261,8 +261,8 @@ async def test_a_leader_without_the_api_server_stops_before_another_one_leads(
         lost = asyncio.create_task(lonely.says("is not the leader any more"))
         won = asyncio.create_task(other.says("is the leader"))
         await asyncio.wait([lost, won], return_when=asyncio.FIRST_COMPLETED)
-        assert lost.done(), "the other one led before this one had stopped"
+        assert lost.done(), "the other replica led before this one had stopped"
         await won
-        assert (await lonely.get("/healthz"))[0] == 200, "no restart would help"
+        assert (await lonely.get("/healthz"))[0] == 200, "the probe must not cause a restart"
         proxy.restore()
         await lonely.is_ready("follows other")

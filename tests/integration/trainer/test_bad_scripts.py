@@ -166,7 +166,7 @@ def test_a_child_process_that_survives_the_script_is_killed(pod: ScriptPod) -> N
     started = time.monotonic()
     code, result = pod.execute(pod.script(text))
     assert code == 0, result.message
-    assert time.monotonic() - started < 30, "nobody waits for the child, which holds the pipes open"
+    assert time.monotonic() - started < 30, "the trainer does not wait for the child, although it holds the pipes open"
     child = int((run_of(pod) / "model/model.txt").read_text())
     assert is_over(child)
 

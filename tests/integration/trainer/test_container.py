@@ -84,7 +84,7 @@ def test_three_processes_make_a_version(pod: Pod, upload: Upload, tmp_path: Path
     statuses = [request.body["trainerStatus"] for request in endpoint.requests]
     percentages = [status["progressPercentage"] for status in statuses]
     assert percentages == sorted(percentages)
-    assert 40 in percentages, "the last word of fetch: the container starts"
+    assert 40 in percentages, "the last report of fetch"
     assert percentages[-1] == 100
     assert not any("estimatedRemainingSeconds" in status for status in statuses)
 

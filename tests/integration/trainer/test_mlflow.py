@@ -58,7 +58,7 @@ def train(config: TrainerConfig, folder: Path, secret: Path | None = None) -> tu
     )
     before = mlflow_variables()
     code = run_job(lambda: config, env, lambda: False, display=JsonLines())
-    assert mlflow_variables() == before, "neither settings nor credentials stay behind"
+    assert mlflow_variables() == before, "settings and credentials are removed from the environment"
     assert list((folder / "work").iterdir()) == []
     return code, TrainingResult.model_validate_json(log.read_bytes())
 

@@ -51,7 +51,9 @@ def test_the_next_training_first_tries_the_results_of_the_last_one(tmp_path: Pat
     first = train(tmp_path, "one", trials=4)
     assert set(first["series"]) == {"bread", "rolls"}
     better = {series: found for series, found in first["series"].items() if found}
-    assert better, "of two series at least one has something better than the default"
+    assert better, "at least one of two series has a better value than the default"
     again = train(tmp_path, "two", trials=2)
-    assert {series: again["series"][series] for series in better} == better, "two trials: the default, and this"
+    assert {series: again["series"][series] for series in better} == better, (
+        "the two trials are the default and the last result"
+    )
     assert (first["trials"], again["trials"]) == (8, 4)

@@ -236,7 +236,9 @@ def test_a_resumed_prophet_training_fits_no_series_twice(
         pieces = [line for body in checkpoints_of(job).values() for line in body.splitlines()]
         times = Counter(json.loads(line)["name"] for line in pieces)
         assert set(times.values()) <= {1}, (moment, times)
-        assert registered(job) or moment.signal == signal.SIGKILL or times, "SIGTERM leaves what is finished"
+        assert registered(job) or moment.signal == signal.SIGKILL or times, (
+            "after SIGTERM, the finished series are kept"
+        )
         assert registered(job) or len(times) >= finished
         finished = len(times)
     last = registering_attempt(job, attempt)
@@ -289,7 +291,9 @@ def test_a_resumed_torch_training_continues_with_the_next_epoch(tmp_path: Path) 
     for moment, attempt in interrupt(job, "epoch ", range(1, 3)):
         assert continues(attempt, kept), (moment, attempt.lines)
         kept = checkpoints_of(job)
-        assert kept or registered(job) or moment.signal == signal.SIGKILL, "SIGTERM leaves the last whole epoch"
+        assert kept or registered(job) or moment.signal == signal.SIGKILL, (
+            "after SIGTERM, the last complete epoch is kept"
+        )
     last = registering_attempt(job, attempt)
     if last is not attempt:
         assert continues(last, kept), last.lines

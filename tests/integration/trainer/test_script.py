@@ -173,7 +173,7 @@ def test_the_script_does_not_outlive_a_stopped_trainer(tmp_path: Path, sent: sig
 def wait_for(what: str, check: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not check():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}, in vain"
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
         time.sleep(0.05)  # between two checks
 
 
