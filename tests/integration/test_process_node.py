@@ -221,7 +221,7 @@ def test_following_logs_until_the_end(cluster: Cluster, namespace: str) -> None:
     assert logs(cluster, namespace, "p", "--tail=1") == "4\n"
 
 
-def test_socket_paths_in_temporary_folders_are_short_enough(cluster: Cluster, namespace: str) -> None:
+def test_socket_paths_in_temporary_folders_are_short(cluster: Cluster, namespace: str) -> None:
     script = """
         import multiprocessing, os, tempfile
         for folder in (None, os.environ["MOUNTED"]):
