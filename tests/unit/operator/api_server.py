@@ -1,8 +1,8 @@
-"""A faithful little API server in memory.
+"""An in-memory API server for tests.
 
-It keeps what the operator relies on: one counter of resourceVersions, conflicts, AlreadyExists, the status subresource,
-uid preconditions, foreground deletion, and a watch log that a test delivers when it likes. It checks each status and
-object of ours against the models, as the real one does with its schema.
+It implements what the operator depends on: one counter of resourceVersions, conflicts, AlreadyExists, the status
+subresource, uid preconditions and foreground deletion. A test decides when the events of the watch log are delivered.
+Specs and statuses of the trainyard kinds are validated with the models, as the real server does with its schema.
 """
 
 import copy
@@ -56,16 +56,16 @@ WatchEvent = tuple[Kind, str, Body]
 
 
 def no_fault(verb: str, resource: Resource, after: bool) -> None:
-    """Let every write through."""
+    """Accept every write."""
 
 
 def no_list_fault(resource: Resource, namespace: str | None) -> None:
-    """Let every list through."""
+    """Accept every list request."""
 
 
 @dataclass
 class ApiServer:
-    """The API server as a ``KubePort``."""
+    """An in-memory API server that implements ``KubePort``."""
 
     now: datetime = START
     hook: Hook = no_fault
@@ -97,12 +97,12 @@ class ApiServer:
     ) -> AsyncIterator[Body]:
         self.list_hook(resource, namespace)
         wanted = dict(part.split("=") for part in selector.split(",")) if selector else {}
-        for (kind, place, _), body in sorted(self.objects.items(), key=lambda item: item[0][1:]):
+        for (kind, other_namespace, _), body in sorted(self.objects.items(), key=lambda item: item[0][1:]):
             labels = body["metadata"].get("labels") or {}
             if resource == EVENTS and not self.events_readable:
                 raise ForbiddenError(403, "Forbidden", "events is forbidden")
             fits = wanted.items() <= labels.items() and (not fields or has_fields(body, fields))
-            if kind == resource and namespace in (None, place) and fits:
+            if kind == resource and namespace in (None, other_namespace) and fits:
                 yield copy.deepcopy(body)
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
@@ -134,7 +134,7 @@ class ApiServer:
                 raise ConflictError(409, "Conflict", f"{name} has another uid")
             atomic = {part: body["spec"][part] for part in ATOMIC.get(resource, ()) if part in body["spec"]}
             spec = {**patched(known["spec"], body["spec"]), **atomic}
-            if (metadata, spec) != (known["metadata"], known["spec"]):  # what changes nothing is not stored
+            if (metadata, spec) != (known["metadata"], known["spec"]):  # an apply without a change stores nothing
                 known["metadata"] = metadata
                 self.change(resource, namespace, name, spec=spec)
         self.writes.append(("apply", resource.plural))
@@ -147,7 +147,7 @@ class ApiServer:
         self._refuse_changed(body, patch.get("metadata", {}).get("resourceVersion"))
         status = patched(body.get("status") or {}, patch["status"])
         try:
-            OURS[resource].status.model_validate(status, extra="ignore")  # a newer schema may know more
+            OURS[resource].status.model_validate(status, extra="ignore")  # a newer schema may have more fields
         except ValidationError as error:
             raise InvalidError(422, "Invalid", str(error)) from error
         self.writes.append(("patch", resource.plural))
@@ -191,13 +191,13 @@ class ApiServer:
     # ---- storage -----------------------------------------------------------------------------------------------------
 
     def add(self, resource: Resource, namespace: str, body: Body) -> Body:
-        """Store a new object as the API server does. Raises what it would answer."""
+        """Store a new object as the API server does. Raises the error that the API server would return."""
         name = body["metadata"]["name"]
         if (resource, namespace, name) in self.objects:
             raise AlreadyExistsError(409, "AlreadyExists", f"{resource.plural} {name} already exists")
         if resource == JOBS and self.quota is not None and len(self.of(JOBS)) >= self.quota:
             raise ForbiddenError(403, "Forbidden", "exceeded quota: jobs")
-        if resource in OURS and resource != TRAINING_JOBS:  # users write those, and a test may write nonsense
+        if resource in OURS and resource != TRAINING_JOBS:  # users write these, and a test may write an invalid spec
             try:
                 OURS[resource].spec.model_validate(body["spec"])
             except ValidationError as error:
@@ -224,7 +224,7 @@ class ApiServer:
         self._store(resource, body, "MODIFIED")
 
     def mark_deleted(self, resource: Resource, namespace: str, name: str) -> None:
-        """Begin a foreground deletion; :meth:`collect` ends it."""
+        """Begin a foreground deletion. :meth:`collect` finishes it."""
         body = self._find(resource, namespace, name)
         body["metadata"] = {**body["metadata"], "deletionTimestamp": to_rfc3339(self.now)}
         self._store(resource, body, "MODIFIED")
@@ -237,7 +237,7 @@ class ApiServer:
             self.log.append((WATCHED[resource], "DELETED", body))
 
     def restore(self, *resources: Resource) -> None:
-        """Bring objects of ours back as a backup does: each is another one, without a status and without children."""
+        """Restore trainyard objects from a backup: each gets a new uid, and has no status and no children."""
         kept = {key: body for key, body in self.objects.items() if key[0] in (resources or OURS)}
         uids = {body["metadata"]["uid"] for body in kept.values()}
         for key, body in list(self.objects.items()):

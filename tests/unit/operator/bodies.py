@@ -1,4 +1,4 @@
-"""Objects as the API server and the controllers of Kubernetes make and read them."""
+"""Objects in the form in which the API server and the Kubernetes controllers write and return them."""
 
 import copy
 from typing import Any
@@ -8,13 +8,13 @@ from trainyard_operator.core.plan import Body
 
 
 def has_fields(body: Body, fields: str) -> bool:
-    """Tell whether an Event matches a field selector, such as ``regarding.uid=u,type=Warning``."""
+    """Return whether an Event matches a field selector, such as ``regarding.uid=u,type=Warning``."""
     found = {"regarding.uid": (body.get("regarding") or {}).get("uid"), "type": body.get("type")}
     return dict(part.split("=") for part in fields.split(",")).items() <= found.items()
 
 
 def read_event(body: Body) -> Body:
-    """Return an Event of the API ``v1`` as ``events.k8s.io/v1`` reads it: the same object."""
+    """Convert an Event of the API ``v1`` to the form of ``events.k8s.io/v1``."""
     names = {
         "involvedObject": "regarding",
         "message": "note",
@@ -28,7 +28,7 @@ def read_event(body: Body) -> Body:
 
 
 def patched(before: Any, patch: Any) -> Any:
-    """Return an object after a merge patch: null takes a field away, and a list is replaced as a whole."""
+    """Return an object after a merge patch: null removes a field, and a list is replaced as a whole."""
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
     merged = dict(before) if isinstance(before, dict) else {}
@@ -41,7 +41,7 @@ def patched(before: Any, patch: Any) -> Any:
 
 
 def pod_of(job: Body, name: str) -> Body:
-    """Return a pod as the Job controller makes it."""
+    """Return a pod as the Job controller creates it."""
     uid, job_name = job["metadata"]["uid"], job["metadata"]["name"]
     labels = {
         meta.MANAGED_BY_LABEL: meta.MANAGED_BY,

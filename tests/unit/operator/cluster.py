@@ -1,4 +1,4 @@
-"""A cluster in memory: an API server, with the Job controller, garbage collection and pods that tests move by hand."""
+"""An in-memory cluster: API server, Job controller, garbage collection, and pods whose state a test sets."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ ON_NODE = {"nodeName": "node-1"}
 
 @dataclass
 class Cluster(ApiServer):
-    """The API server, and beside it what users, kubelets and controllers do."""
+    """The API server, with methods for what users, kubelets and controllers do."""
 
     # ---- users -------------------------------------------------------------------------------------------------------
 
@@ -55,7 +55,7 @@ class Cluster(ApiServer):
         return tuple(body["metadata"]["name"] for body in own)
 
     def _ensure_pod(self, job: str) -> str:
-        """Return the Job's pod that has not been evicted; make one where there is none."""
+        """Return the Job's pod that was not evicted. If there is none, create one."""
         names = self.pods_of(job)
         if names and self.of(PODS)[names[-1]]["status"].get("phase") != "Failed":
             return names[-1]
@@ -64,13 +64,13 @@ class Cluster(ApiServer):
         return name
 
     def hold_pod(self, job: str, why: str) -> None:
-        """Let the Job's pod find no node."""
-        waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
-        self.change(PODS, NAMESPACE, self._ensure_pod(job), status={"phase": "Pending", "conditions": [waits]})
+        """Keep the Job's pod unschedulable."""
+        unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+        self.change(PODS, NAMESPACE, self._ensure_pod(job), status={"phase": "Pending", "conditions": [unscheduled]})
         self.change(JOBS, NAMESPACE, job, status={"active": 1, "startTime": to_rfc3339(self.now)})
 
     def start_pod(self, job: str) -> None:
-        """Let the Job's pod run and be ready."""
+        """Set the Job's pod to running and ready."""
         runs = [{"name": meta.CONTAINER, "ready": True, "state": {"running": {"startedAt": to_rfc3339(self.now)}}}]
         pod = self._ensure_pod(job)
         self.change(PODS, NAMESPACE, pod, status={"phase": "Running", "containerStatuses": runs}, spec=ON_NODE)
@@ -78,7 +78,7 @@ class Cluster(ApiServer):
         self.change(JOBS, NAMESPACE, job, status=status)
 
     def warn(self, resource: Resource, name: str, reason: str, note: str) -> None:
-        """Let another component write a Warning Event about an object."""
+        """Write a Warning Event about an object, as another component would."""
         uid = self.of(resource)[name]["metadata"]["uid"]
         body = {"metadata": {"name": f"{name}.{self.counter}"}, "type": "Warning", "reason": reason, "note": note}
         self.add(
@@ -86,12 +86,12 @@ class Cluster(ApiServer):
         )
 
     def refuse_pods(self, job: str, why: str) -> None:
-        """Let the API server refuse the pods of a Job: its controller says so in an Event of the Job alone."""
+        """Refuse the pods of a Job. The Job controller reports this only in an Event of the Job."""
         self.warn(JOBS, job, "FailedCreate", f'Error creating: pods "{job}-{self.counter:05d}" is forbidden: {why}')
         self.change(JOBS, NAMESPACE, job, status={"startTime": to_rfc3339(self.now)})
 
     def evict_pod(self, job: str, reason: str = "Evicted", message: str = LOW_MEMORY) -> None:
-        """Let the kubelet evict the Job's pod; the Job controller makes another one, which waits."""
+        """Evict the Job's pod. The Job controller creates another pod, which is pending."""
         since = to_rfc3339(self.now)
         disruption = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
         ended = {"exitCode": 137, "reason": "Error", "finishedAt": since}
@@ -107,14 +107,14 @@ class Cluster(ApiServer):
         self.change(JOBS, NAMESPACE, job, status={"active": 1, "startTime": since})
 
     def lose_node(self, job: str) -> None:
-        """Let the node of the Job's pod answer no more: the control plane calls the pod not ready."""
+        """Disconnect the node of the Job's pod: the control plane sets the pod to not ready."""
         pod = self._ensure_pod(job)
         conditions = [{"type": "Ready", "status": "False"}]
         self.change(PODS, NAMESPACE, pod, status={**self.of(PODS)[pod]["status"], "conditions": conditions})
         self.change(JOBS, NAMESPACE, job, status={"active": 1, "startTime": to_rfc3339(self.now)})
 
     def finish_pod(self, job: str, exit_code: int, message: str = "", reason: str = "") -> None:
-        """Let the Job's pod end, and the Job controller with it."""
+        """Terminate the Job's pod, and set the condition of the Job as its controller does."""
         self.start_pod(job)
         ended = {
             "exitCode": exit_code,
@@ -132,7 +132,7 @@ class Cluster(ApiServer):
         self.change(JOBS, NAMESPACE, job, status={"startTime": started, "conditions": [condition]})
 
     def leave_sidecar(self, job: str, exit_code: int, message: str = "") -> None:
-        """Let our container end in a pod whose proxy runs on."""
+        """Terminate our container in a pod whose proxy container keeps running."""
         self.start_pod(job)
         ended = {"exitCode": exit_code, "message": message, "finishedAt": to_rfc3339(self.now)}
         states = [{"name": meta.CONTAINER, "state": {"terminated": ended}}, {"name": "proxy", "state": {"running": {}}}]
@@ -151,7 +151,7 @@ class Cluster(ApiServer):
                 self.change(JOBS, NAMESPACE, name, status={"startTime": status["startTime"], "conditions": [failed]})
 
     def collect(self) -> None:
-        """End deletions, dependents first, and remove what has lost its owner."""
+        """Finish deletions, dependents first, and remove the objects whose owner is gone."""
         uids = {body["metadata"]["uid"] for body in self.objects.values()}
         for (resource, namespace, name), body in list(self.objects.items()):
             owners = body["metadata"].get("ownerReferences") or ()

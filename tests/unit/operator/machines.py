@@ -1,4 +1,4 @@
-"""What the state machines of hypothesis share: how a write fails, and how long they play."""
+"""What the hypothesis state machines share: the faults of writes, and the settings."""
 
 from hypothesis import HealthCheck, settings
 
@@ -16,7 +16,7 @@ FAULTS: tuple[BaseException, ...] = (
 
 
 def machine_settings(examples: int, steps: int = 30) -> settings:
-    """Return settings for ``examples`` lives of at most ``steps`` steps, however slow the machine is."""
+    """Return settings for ``examples`` runs of at most ``steps`` steps, without a time limit."""
     return settings(
         max_examples=examples,
         stateful_step_count=steps,

@@ -1,4 +1,4 @@
-"""An operator without an event loop: the reconciler on the in-memory cluster, moved step by step by a test."""
+"""An operator without an event loop: a test moves the reconciler step by step on the in-memory cluster."""
 
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 
 class Killed(BaseException):
-    """The process dies here."""
+    """The operator process is killed here."""
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never has to wait."""
+    """Run a coroutine that never waits."""
     try:
         coroutine.send(None)
     except StopIteration as stop:
@@ -40,7 +40,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class FaultyWrite:
-    """A hook that fails the ``at``-th write from now on, before or after it happened."""
+    """A hook that fails the ``at``-th write from now on, before or after the write took effect."""
 
     def __init__(self, at: int, *, after: bool, error: BaseException) -> None:
         self._left = at
@@ -56,7 +56,7 @@ class FaultyWrite:
 
 
 class FaultyList:
-    """A hook that fails the lists of one resource, in one namespace or in all."""
+    """A hook that fails the list requests of one resource, in one namespace or in all."""
 
     def __init__(self, resource: Resource | None, error: ApiError, namespace: str | None = None) -> None:
         self._resource = resource
@@ -69,9 +69,9 @@ class FaultyList:
 
 
 class StepOperator:
-    """Store, reports and reconciler of one process; watch events arrive when the test delivers them.
+    """Store, reports and reconciler of one process. Watch events arrive when the test delivers them.
 
-    As in the real one, an object has its turn only when something woke it or its time has come.
+    As in the real operator, an object is reconciled only if an event or a timer made it due.
     """
 
     def __init__(self, cluster: Cluster, config: OperatorConfig = CONFIG) -> None:
@@ -80,7 +80,7 @@ class StepOperator:
         self.restart()
 
     def restart(self) -> None:
-        """Begin with an empty memory and a full list, as a new process does."""
+        """Start with an empty memory and a full list, as a new process does."""
         self.due: dict[Key, datetime] = {}
         self.admission = AdmissionControl(KINDS, self.config.admission, wake=self.wake)
         self.store = Store(KINDS, self.admission.changed, wake=self.wake)
@@ -98,16 +98,16 @@ class StepOperator:
         self.read: dict[Kind, int] = dict.fromkeys(WATCHED.values(), len(self.cluster.log))
 
     def resync(self) -> None:
-        """List everything, as far as the lists are answered."""
+        """List every resource whose list requests succeed."""
         run(resync(self.cluster, self.store, ()))
 
     def wake(self, key: Key, seconds: float = 0.0) -> None:
-        """Let an object have its turn in a while; an earlier time stays."""
+        """Make an object due after some seconds. If the object is due earlier already, the earlier time stays."""
         time = self.cluster.now + timedelta(seconds=seconds)
         self.due[key] = min(self.due.get(key, time), time)
 
     def deliver(self, kind: Kind, count: int | None = None) -> None:
-        """Take in the next watch events of one kind; the two watches keep no order between them."""
+        """Deliver the next watch events of one kind. There is no order between the watches of two kinds."""
         while self.read[kind] < len(self.cluster.log) and count != 0:
             event_kind, event, body = self.cluster.log[self.read[kind]]
             self.read[kind] += 1
@@ -116,7 +116,7 @@ class StepOperator:
                 count = None if count is None else count - 1
 
     def lose_events(self) -> None:
-        """Let the watches break: what happened meanwhile is heard of at the next list."""
+        """Drop all pending watch events, as a broken watch does. The next list shows the changes."""
         self.read = dict.fromkeys(WATCHED.values(), len(self.cluster.log))
 
     def deliver_all(self) -> None:
@@ -124,10 +124,10 @@ class StepOperator:
             self.deliver(kind)
 
     def reconcile(self, name: str) -> Outcome | ApiError:
-        """Take one turn; an error of the API server is returned, a kill restarts the process."""
-        return self._turn(Key(NAMESPACE, name))
+        """Reconcile once. Returns an error of the API server; a kill restarts the process."""
+        return self._reconcile(Key(NAMESPACE, name))
 
-    def _turn(self, key: Key) -> Outcome | ApiError:
+    def _reconcile(self, key: Key) -> Outcome | ApiError:
         try:
             outcome = run(self.reconciler.reconcile(key))
         except ApiError as error:
@@ -141,7 +141,7 @@ class StepOperator:
         return outcome
 
     def settle(self) -> None:
-        """Take turns until none is due at once."""
+        """Reconcile until no object is due now."""
         for _ in range(200):
             self.deliver_all()
             now = self.cluster.now
@@ -150,5 +150,5 @@ class StepOperator:
                 return
             for key in keys:
                 self.due.pop(key, None)
-                self._turn(key)
+                self._reconcile(key)
         raise AssertionError("the operator did not come to rest in 200 rounds")

@@ -1,4 +1,4 @@
-"""Specs, results and views that tests start from."""
+"""Sample specs, results and views for tests."""
 
 import json
 from dataclasses import replace
@@ -123,7 +123,7 @@ def pod(exit_code: int | None = None, **more: Any) -> PodView:
 def observed(
     job: TrainingJobView | None = None, *workloads: WorkloadView, after: float = 0.0, **more: Any
 ) -> TrainingState:
-    """Return what the planner sees ``after`` seconds."""
+    """Return what the planner sees ``after`` seconds after the start."""
     now: datetime = START + timedelta(seconds=after)
     base = {
         "job": job or job_view(),

@@ -1,4 +1,4 @@
-"""TrainingSchedules for tests: an operator that plans for them alone, on the in-memory cluster."""
+"""TrainingSchedules for tests: an operator that plans only for them, on the in-memory cluster."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,7 @@ TEMPLATE: dict[str, Any] = {"spec": {**SPEC, "parameters": {"num_leaves": 31}}}
 
 
 class ScheduleOperator(StepOperator):
-    """One process that plans for TrainingSchedules; what becomes of the TrainingJobs is the test's to say."""
+    """One process that plans for TrainingSchedules. The test decides what happens to the TrainingJobs."""
 
     def restart(self) -> None:
         clock = lambda: self.cluster.now  # noqa: E731
@@ -46,7 +46,7 @@ class ScheduleOperator(StepOperator):
             return Outcome(again=True)
 
     def settle(self) -> None:
-        """Take turns until nothing is due at once, as the queue does."""
+        """Reconcile until nothing is due now, as the queue does."""
         for _ in range(50):
             self.deliver_all()
             outcome = self.reconcile()
@@ -57,7 +57,7 @@ class ScheduleOperator(StepOperator):
 
 
 class World:
-    """A cluster with one schedule and its operator; moves of a user and of the TrainingJobs' own life."""
+    """A cluster with one schedule and its operator, and what a user and the TrainingJobs do."""
 
     def __init__(self, now: str = "2026-11-21T08:00:30", **spec: Any) -> None:
         self.cluster = Cluster(now=at(now))
@@ -74,7 +74,7 @@ class World:
             {"apiVersion": API_VERSION, "kind": "TrainingSchedule", "metadata": metadata, "spec": defaulted(spec)},
         )
 
-    # ---- what is there ---------------------------------------------------------------------------------------------
+    # ---- state -------------------------------------------------------------------------------------------------------
 
     @property
     def body(self) -> Body:
@@ -94,7 +94,7 @@ class World:
         return self.cluster.of(TRAINING_JOBS)
 
     def times(self) -> list[str]:
-        """Return the nominal times, hour and minute, of the TrainingJobs that are there; "" where there is none."""
+        """Return the nominal times (hour and minute) of the existing TrainingJobs, "" for a job without one."""
         annotations = [body["metadata"].get("annotations") or {} for _, body in sorted(self.jobs.items())]
         return [each.get(meta.SCHEDULED_FOR_ANNOTATION, "")[11:16] for each in annotations]
 
@@ -105,7 +105,7 @@ class World:
     def unfinished(self) -> list[str]:
         return sorted(name for name, body in self.jobs.items() if "completionTime" not in body["status"])
 
-    # ---- moves -----------------------------------------------------------------------------------------------------
+    # ---- changes -----------------------------------------------------------------------------------------------------
 
     def edit(self, **fields: Any) -> None:
         """Change fields of the spec; ``None`` removes one."""
@@ -118,19 +118,19 @@ class World:
         self.cluster.change(TRAINING_SCHEDULES, NAMESPACE, NAME, metadata=metadata)
 
     def end(self, name: str, phase: str = "Succeeded") -> None:
-        """Let a TrainingJob end."""
+        """Set a TrainingJob to completed."""
         status = {"observedGeneration": 1, "phase": phase, "completionTime": to_rfc3339(self.cluster.now)}
         self.cluster.change(TRAINING_JOBS, NAMESPACE, name, status=status)
 
     def end_with_version(self, name: str, version: int) -> None:
-        """Let a TrainingJob succeed with a version that is not judged yet."""
+        """Complete a TrainingJob with a version that is not judged yet."""
         self.end(name)
         made = {"modelVersion": {"name": f"{NAME}-v{version}", "version": version}}
         status = {**self.jobs[name]["status"], **made, "verdict": {"phase": "Pending", "reason": "Pending"}}
         self.cluster.change(TRAINING_JOBS, NAMESPACE, name, status=status)
 
     def judge(self, name: str, phase: str) -> None:
-        """Let the verdict on a run's version come in."""
+        """Set the verdict on the version of a run."""
         time = to_rfc3339(self.cluster.now)
         verdict = {"phase": phase, "reason": "Judged", "message": f"its gates said {phase}", "time": time}
         status = {**self.jobs[name]["status"], "verdict": verdict}
@@ -142,7 +142,7 @@ class World:
         self.operator.settle()
 
     def go_to(self, moment: str) -> None:
-        """Let time pass to a moment of the day, and the operator work then."""
+        """Advance the clock to a time of day, and let the operator reconcile."""
         self.cluster.now = at(moment if "T" in moment else f"{self.cluster.now:%Y-%m-%d}T{moment}")
         self.operator.settle()
         self.cluster.collect()

@@ -1,4 +1,4 @@
-"""What serves, in memory: the Deployment controller with its pods, beside the API server, and an operator for them."""
+"""Serving in memory: the API server, the Deployment controller with its pods, and an operator that plans for them."""
 
 import copy
 import hashlib
@@ -49,7 +49,7 @@ EXIT_CODES: dict[Health, int] = {"crashes": 1, "corrupt": 65, "upstream": 69, "r
 
 @dataclass
 class ServingCluster(Cluster):
-    """A cluster whose pods become ready, or do not, as the health of their version says."""
+    """A cluster whose pods become ready or not, depending on the health of their version."""
 
     health: dict[int, Health] = field(default_factory=dict)
     """By version; what is not named loads."""
@@ -61,7 +61,7 @@ class ServingCluster(Cluster):
     # ---- users -------------------------------------------------------------------------------------------------------
 
     def publish(self, number: int, *, good: bool = True) -> Body:
-        """Create a ModelVersion that passes its gate, or does not."""
+        """Create a ModelVersion that passes its gate if ``good``."""
         body = {
             "apiVersion": API_VERSION,
             "kind": "ModelVersion",
@@ -86,7 +86,7 @@ class ServingCluster(Cluster):
         self.change(MODEL_DEPLOYMENTS, NAMESPACE, name, spec=spec)
 
     def act(self, text: str, name: str = NAME, by: str = "alice") -> None:
-        """Ask for an action, as ``kubectl annotate --overwrite`` does."""
+        """Request an action, as ``kubectl annotate --overwrite`` does."""
         body = self.of(MODEL_DEPLOYMENTS)[name]
         owned: Body = {"f:metadata": {"f:annotations": {f"f:{meta.ACTION_ANNOTATION}": {}}}}
         body["metadata"] = {
@@ -111,7 +111,7 @@ class ServingCluster(Cluster):
         return str(self.of(MODEL_VERSIONS)[f"{MODEL}-v{number}"]["status"]["phase"])
 
     def can_serve(self, number: int) -> bool:
-        """Tell whether pods of a version come, and become ready."""
+        """Return whether the pods of a version are created and become ready."""
         return self.health.get(number, "loads") == "loads" and number not in self.refused
 
     def served(self, name: str = NAME) -> int | None:
@@ -120,14 +120,14 @@ class ServingCluster(Cluster):
         return int(service["spec"]["selector"][meta.VERSION_LABEL]) if service is not None else None
 
     def budgeted(self, name: str = NAME) -> int | None:
-        """Return the version whose pods the PodDisruptionBudget is for, ``None`` without one."""
+        """Return the version whose pods the PodDisruptionBudget selects, ``None`` without a PodDisruptionBudget."""
         budget = self.of(POD_DISRUPTION_BUDGETS).get(name)
         return int(budget["spec"]["selector"]["matchLabels"][meta.VERSION_LABEL]) if budget is not None else None
 
     # ---- controllers and kubelet -------------------------------------------------------------------------------------
 
     def edit_child(self, resource: Resource, name: str, image: str = "edited:1") -> None:
-        """Do as ``kubectl set image`` or ``kubectl edit svc`` does, past the ModelDeployment."""
+        """Edit a child of the ModelDeployment directly, as ``kubectl set image`` or ``kubectl edit svc`` does."""
         spec = copy.deepcopy(self.of(resource)[name]["spec"])
         if resource == DEPLOYMENTS:
             spec["template"]["spec"]["containers"][0]["image"] = image
@@ -138,7 +138,7 @@ class ServingCluster(Cluster):
         self.change(resource, NAMESPACE, name, spec=spec)
 
     def roll(self, rounds: int = 8) -> None:
-        """Let controllers and kubelets work until nothing changes, or for so many rounds."""
+        """Run controllers and kubelets until nothing changes, at most ``rounds`` times."""
         for _ in range(rounds):
             before = self.counter
             self.collect()
@@ -149,7 +149,7 @@ class ServingCluster(Cluster):
                 return
 
     def crash(self) -> None:
-        """Let each container whose version crashes end once more."""
+        """Restart each container whose version crashes once more."""
         for name, body in self.of(PODS).items():
             version = int(body["metadata"]["labels"][meta.VERSION_LABEL])
             code = EXIT_CODES.get(self.health.get(version, "loads"))
@@ -158,7 +158,7 @@ class ServingCluster(Cluster):
                 self.change(PODS, NAMESPACE, name, status=_pod_status(ready=False, restarts=restarts, code=code))
 
     def report(self, version: int, reason: str, note: str) -> None:
-        """Let the kubelet tell of a version's pods by an Event."""
+        """Write an Event about the pods of a version, as the kubelet does."""
         for name, body in self.of(PODS).items():
             if body["metadata"]["labels"][meta.VERSION_LABEL] == str(version):
                 event = {
@@ -180,7 +180,7 @@ class ServingCluster(Cluster):
         new = sorted(pods.keys() - set(old))
         ready = {n for n, p in pods.items() if _is_ready(p)}
         unready_old = [n for n in old if n not in ready]
-        if unready_old and len(pods) - wanted > len(set(new) - ready):  # room for one less, as the real one reckons
+        if unready_old and len(pods) - wanted > len(set(new) - ready):  # as the real controller computes it
             self.remove(PODS, NAMESPACE, unready_old[0])
         elif old and len(ready) > wanted:
             self.remove(PODS, NAMESPACE, old[0])
@@ -202,7 +202,7 @@ class ServingCluster(Cluster):
         self._probe(uid, body, made_from)
 
     def _probe(self, uid: str, body: Body, made_from: str) -> None:
-        """Let pods be ready that can be, and count them."""
+        """Set pods to ready if their version loads, and update the status of the Deployment."""
         pods = {n: p for n, p in self.of(PODS).items() if p["metadata"]["ownerReferences"][0]["uid"] == uid}
         health = self.health.get(_version_of(body), "loads")
         loads, lost, never = health == "loads", health == "node lost", health in NEVER_RUNS
@@ -236,7 +236,7 @@ def _is_ready(pod: Body) -> bool:
 
 
 def _first_status(health: Health) -> Body:
-    """Return what a new pod says: that it runs, or why it never will."""
+    """Return the first status of a pod: running, or the reason why it never runs."""
     status = _pod_status(ready=False)
     match health:
         case "no image":
@@ -270,7 +270,7 @@ def _pod_status(*, ready: bool, restarts: int = 0, code: int | None = None, lost
 
 
 class ServingOperator(StepOperator):
-    """An operator of versions and deployments, moved step by step."""
+    """An operator of ModelVersions and ModelDeployments that a test moves step by step."""
 
     cluster: ServingCluster
 
@@ -292,8 +292,8 @@ class ServingOperator(StepOperator):
         run(resync(self.cluster, self.store, ()))
         self.read: dict[Kind, int] = dict.fromkeys(WATCHED.values(), len(self.cluster.log))
 
-    def turn_on(self, key: Key) -> Outcome | ApiError:
-        """Take one turn; an error of the API server is returned, a kill restarts the process."""
+    def reconcile_key(self, key: Key) -> Outcome | ApiError:
+        """Reconcile once. Returns an error of the API server; a kill restarts the process."""
         try:
             return run(self.reconciler.reconcile(key))
         except ApiError as error:
@@ -303,10 +303,10 @@ class ServingOperator(StepOperator):
             return Outcome(again=True)
 
     def reconcile(self, name: str = NAME) -> Outcome | ApiError:
-        return self.turn_on(Key(NAMESPACE, name, "ModelDeployment"))
+        return self.reconcile_key(Key(NAMESPACE, name, "ModelDeployment"))
 
     def settle(self) -> None:
-        """Deliver and take turns until none is due at once."""
+        """Deliver events and reconcile until nothing is due now."""
         kinds: tuple[tuple[Kind, Resource], ...] = (
             ("ModelVersion", MODEL_VERSIONS),
             ("ModelDeployment", MODEL_DEPLOYMENTS),
@@ -317,14 +317,14 @@ class ServingOperator(StepOperator):
             keys = [
                 Key(NAMESPACE, name, kind) for kind, resource in kinds for name in sorted(self.cluster.of(resource))
             ]
-            outcomes = [self.turn_on(key) for key in keys]
+            outcomes = [self.reconcile_key(key) for key in keys]
             busy = any(isinstance(outcome, ApiError) or outcome.again for outcome in outcomes)
             if not busy and self.cluster.counter == before:
                 return
         raise AssertionError("the operator did not come to rest in 50 rounds")
 
     def go_on(self, seconds: float = 0.0, rounds: int = 12) -> None:
-        """Let operator and controllers answer each other until nothing changes, then let time pass and do it again."""
+        """Run operator and controllers until nothing changes, advance the clock, and run them again."""
         for pause in (0.0, seconds):
             self.cluster.tick(pause)
             for _ in range(rounds):
@@ -337,25 +337,25 @@ class ServingOperator(StepOperator):
 
 @dataclass
 class World:
-    """A cluster with one ModelDeployment and its operator; what a user asks of it, and what it says."""
+    """A cluster with one ModelDeployment and its operator, what a user requests, and the reported status."""
 
     cluster: ServingCluster
     operator: ServingOperator
 
     def serve(self, *numbers: int) -> None:
-        """Publish versions one after the other, and let each take over."""
+        """Publish versions one after the other, and let each one become active."""
         for number in numbers:
             self.cluster.publish(number)
             self.operator.go_on(1.0)
 
     def act(self, text: str) -> str:
-        """Ask for an action, let it happen, and return what came of it."""
+        """Request an action, let the operator reconcile, and return the message of the action."""
         self.cluster.act(text)
         self.operator.go_on(1.0)
         return str(self.status["lastActionMessage"])
 
     def edit(self, **spec: Any) -> None:
-        """Edit the spec and let it happen."""
+        """Edit the spec, and let the operator reconcile."""
         self.cluster.respec(**spec)
         self.operator.go_on(1.0)
 
@@ -367,8 +367,8 @@ class World:
     def deployments(self) -> list[str]:
         return sorted(self.cluster.of(DEPLOYMENTS))
 
-    def told(self, kind: str) -> tuple[str, str, str]:
-        """Return status, reason and sentence of a condition; empty where there is none."""
+    def condition_of(self, kind: str) -> tuple[str, str, str]:
+        """Return status, reason and message of a condition, empty if there is none."""
         found = self.cluster.condition(kind)
         return ("", "", "") if found is None else (found["status"], found["reason"], found["message"])
 
@@ -377,7 +377,7 @@ class World:
 
 
 def new_world() -> World:
-    """Return a world whose ModelDeployment has no version yet."""
+    """Return a World whose ModelDeployment has no version yet."""
     cluster = ServingCluster()
     world = World(cluster, ServingOperator(cluster))
     cluster.deploy(rollout={"keepWarmSeconds": 300, "progressDeadlineSeconds": 60})

@@ -1,4 +1,4 @@
-"""One TrainingJob on the in-memory cluster, and the operator that looks after it, step by step."""
+"""One TrainingJob on the in-memory cluster, and its operator, step by step."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from trainyard_operator.kube.port import JOBS
 
 
 class World:
-    """One TrainingJob ``a``, and the operator that looks after it."""
+    """One TrainingJob ``a`` and its operator."""
 
     def __init__(self, **spec: Any) -> None:
         self.cluster = Cluster()

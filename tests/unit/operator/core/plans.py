@@ -1,4 +1,4 @@
-"""Statuses that plans of a TrainingJob start from, and what tests ask of a plan."""
+"""Statuses from which plans of a TrainingJob start, and readers of a plan."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -23,13 +23,13 @@ STARTING = {"phase": "Starting", "attempts": [OPEN]}
 SUSPENDED_ENTRY = {**OPEN, "reason": "Suspended", "start": T0, "end": T0}
 
 
-def phase_of(answer: Plan) -> str | None:
-    return answer.status.phase if answer.status is not None else None
+def phase_of(step: Plan) -> str | None:
+    return step.status.phase if step.status is not None else None
 
 
-def reason_of(answer: Plan) -> str:
-    assert answer.status is not None
-    return next(c.reason for c in answer.status.conditions or () if c.type == "Ready")
+def reason_of(step: Plan) -> str:
+    assert step.status is not None
+    return next(c.reason for c in step.status.conditions or () if c.type == "Ready")
 
 
 def at(seconds: float) -> str:
@@ -37,24 +37,24 @@ def at(seconds: float) -> str:
 
 
 def conditions(phase: str, reason: str = "", message: str = "m") -> dict[str, Any]:
-    """Return the part of a status that says since when a job is live."""
+    """Return the phase and the conditions of a TrainingJob that is in progress."""
     ready = {"type": "Ready", "status": "False", "reason": reason or phase, "message": message}
     live = {**ready, "type": "Reconciling", "status": "True"}
     return {"phase": phase, "conditions": [{**each, "lastTransitionTime": T0} for each in (ready, live)]}
 
 
-def stored(job: TrainingJobView, answer: Plan) -> TrainingJobView:
-    """Return the job once the API server took the answer's status."""
-    assert answer.status is not None
-    return replace(job, status=answer.status)
+def stored(job: TrainingJobView, step: Plan) -> TrainingJobView:
+    """Return the job with the status that the plan writes."""
+    assert step.status is not None
+    return replace(job, status=step.status)
 
 
-def message_of(answer: Plan) -> str:
-    assert answer.status is not None
-    return (answer.status.conditions or [])[0].message
+def message_of(step: Plan) -> str:
+    assert step.status is not None
+    return (step.status.conditions or [])[0].message
 
 
-def created(answer: Plan) -> dict[str, Any]:
-    (action,) = answer.actions
+def created(step: Plan) -> dict[str, Any]:
+    (action,) = step.actions
     assert isinstance(action, Create)
     return action.body

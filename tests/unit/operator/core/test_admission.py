@@ -1,4 +1,4 @@
-"""The book of claims, at every step of random histories beside the plain rule that it stands for."""
+"""The admission queue, compared with a simple rule after every step of random histories."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,20 +30,20 @@ def request(
 
 
 def plain_rule(requests: list[AdmissionRequest], limits: Admission) -> set[str]:
-    """Let in one after the other, of those that find room: the highest rank, then whose namespace has fewest places."""
+    """Admit one request after the other: highest rank first, then the namespace with the fewest running jobs."""
     running = [each for each in requests if each.holds]
     waiting = sorted((each for each in requests if not each.holds), key=lambda each: each.order)
 
     def orders(namespace: str) -> int:
         return sum(each.namespace == namespace for each in running)
 
-    def finds_room(each: AdmissionRequest) -> bool:
+    def has_capacity(each: AdmissionRequest) -> bool:
         models = {other.in_model for other in running}
         free_model = each.in_model not in models
         return free_model and orders(each.namespace) < (limits.for_namespace(each.namespace) or len(requests))
 
     while len(running) < (limits.max_concurrent_jobs or len(requests)):
-        may = [each for each in waiting if finds_room(each)]
+        may = [each for each in waiting if has_capacity(each)]
         if not may:
             break
         following = min(may, key=lambda each: (each.rank, orders(each.namespace), each.order))
@@ -53,7 +53,7 @@ def plain_rule(requests: list[AdmissionRequest], limits: Admission) -> set[str]:
 
 
 def wanted(requests: list[AdmissionRequest], limits: Admission) -> set[str]:
-    """Return whose place another one waits for: whoever would be let in without it, and is not with it."""
+    """Return the jobs whose end would let another job start."""
     now = plain_rule(requests, limits)
     holders = [each for each in requests if each.holds]
     return {
@@ -66,15 +66,15 @@ def wanted(requests: list[AdmissionRequest], limits: Admission) -> set[str]:
 # ---- examples --------------------------------------------------------------------------------------------------------
 
 
-def book_of(*requests: AdmissionRequest, **limits: Any) -> Callable[[str], Decision]:
+def queue_of(*requests: AdmissionRequest, **limits: Any) -> Callable[[str], Decision]:
     queue = AdmissionQueue(Admission(**limits))
     for each in requests:
         queue.put(each)
     return lambda name: queue.decision(f"uid-{name}")
 
 
-def test_priority_then_age_then_name() -> None:
-    decision = book_of(
+def test_jobs_start_by_priority_then_age_then_name() -> None:
+    decision = queue_of(
         request("running", holds=True),
         request("low", rank=3, age=99),
         request("old", age=50),
@@ -83,17 +83,17 @@ def test_priority_then_age_then_name() -> None:
         request("urgent", rank=0),
         max_concurrent_jobs=1,
     )
-    waits = {name: decision(f"x-{name}") for name in ("urgent", "old", "a", "b", "low")}
-    assert [each.position for each in waits.values() if isinstance(each, Waiting)] == [1, 2, 3, 4, 5]
-    assert waits["urgent"] == Waiting(
+    decisions = {name: decision(f"x-{name}") for name in ("urgent", "old", "a", "b", "low")}
+    assert [each.position for each in decisions.values() if isinstance(each, Waiting)] == [1, 2, 3, 4, 5]
+    assert decisions["urgent"] == Waiting(
         1,
         "ConcurrencyLimit",
         "waiting for a slot: the limit of the operator is 1 (admission.maxConcurrentJobs)",
     )
 
 
-def test_a_lock_names_its_holder_and_blocks_no_one_else() -> None:
-    decision = book_of(
+def test_a_model_lock_names_its_holder_and_blocks_no_other_model() -> None:
+    decision = queue_of(
         request("first", model="m", holds=True),
         request("second", model="m", rank=0),
         request("other"),
@@ -106,12 +106,12 @@ def test_a_lock_names_its_holder_and_blocks_no_one_else() -> None:
 
 
 def test_the_same_model_in_another_namespace_is_another_model() -> None:
-    decision = book_of(request("first", model="m", holds=True), request("second", model="m", namespace="y"))
+    decision = queue_of(request("first", model="m", holds=True), request("second", model="m", namespace="y"))
     assert decision("y-second") == ADMITTED
 
 
-def test_a_full_namespace_blocks_no_other() -> None:
-    decision = book_of(
+def test_a_full_namespace_does_not_block_other_namespaces() -> None:
+    decision = queue_of(
         request("running", holds=True),
         request("urgent", rank=0),
         request("low", rank=3, namespace="y"),
@@ -127,8 +127,8 @@ def test_a_full_namespace_blocks_no_other() -> None:
     )
 
 
-def test_within_a_rank_namespaces_take_turns() -> None:
-    """However many jobs one of them has, and however old they are."""
+def test_namespaces_alternate_within_a_rank() -> None:
+    """The number and the age of the jobs in one namespace do not matter."""
     several = [request(f"old-{number}", age=100 - number) for number in range(50)]
     several += [request("new", namespace="y"), request("newer", namespace="y"), request("low", rank=3, namespace="z")]
     queue = AdmissionQueue(Admission(max_concurrent_jobs=4))
@@ -140,7 +140,7 @@ def test_within_a_rank_namespaces_take_turns() -> None:
     assert low.position == 1, "its place among those of its own namespace"
 
 
-def test_a_place_is_wanted_by_whoever_would_get_it() -> None:
+def test_a_running_job_is_wanted_if_its_end_lets_another_job_start() -> None:
     queue = AdmissionQueue(Admission(max_concurrent_jobs=3, namespaces={"y": 1}))
     for each in [request("a", holds=True), request("b", namespace="y", holds=True)]:
         queue.put(each)
@@ -151,29 +151,29 @@ def test_a_place_is_wanted_by_whoever_would_get_it() -> None:
     assert queue.is_wanted("uid-x-a"), "its model is wanted"
 
 
-def test_each_is_told_once_that_it_may_start() -> None:
-    """With room for many, news of one start after another would wake all the others each time."""
+def test_each_job_is_notified_once_that_it_may_start() -> None:
+    """If every start notified the other waiting jobs, many starts would cause far too many reconciles."""
     queue = AdmissionQueue(Admission(max_concurrent_jobs=20))
     waiting = [request(f"w-{number:02}", model=f"m-{number}", age=number) for number in range(30)]
     holders = [request(f"h-{number}", model=f"h-{number}", holds=True) for number in range(20)]
     for each in (*holders, *waiting):
         queue.put(each)
     queue.take_changes()
-    told: list[str] = []
+    notified: list[str] = []
     for each in holders:
         queue.drop(each.uid)
-        told += [news.uid for news in queue.take_changes()[0]]
-    for uid in reversed(told):
-        waits = queue.get(uid)
-        assert waits is not None
-        queue.put(replace(waits, holds=True))
+        notified += [news.uid for news in queue.take_changes()[0]]
+    for uid in reversed(notified):
+        entry = queue.get(uid)
+        assert entry is not None
+        queue.put(replace(entry, holds=True))
         assert queue.take_changes()[0] == []
-    assert len(told) == len(set(told)) == 20
-    queue.drop(told[0])
+    assert len(notified) == len(set(notified)) == 20
+    queue.drop(notified[0])
     assert len(queue.take_changes()[0]) == 1
 
 
-def test_who_was_told_and_is_refused_is_told_again() -> None:
+def test_a_notified_job_that_lost_its_admission_is_notified_again() -> None:
     queue = AdmissionQueue(Admission(max_concurrent_jobs=1))
     for each in (request("h", model="h", holds=True), request("a", model="a", age=1)):
         queue.put(each)
@@ -201,7 +201,7 @@ def test_positions_are_rounded_up(position: int, shown: int) -> None:
     assert shown_position(position) == shown
 
 
-def test_last_places_are_where_the_shown_position_changes() -> None:
+def test_last_positions_are_where_the_shown_position_changes() -> None:
     assert list(last_positions(3000)) == [p for p in range(1, 3001) if shown_position(p) != shown_position(p + 1)]
     assert len(list(last_positions(15_000))) == 19
     assert list(last_positions(0)) == []
@@ -224,7 +224,9 @@ def test_last_places_are_where_the_shown_position_changes() -> None:
         ({"phase": "Cancelled"}, {}, (child(deleting=True),), "holds"),
     ],
 )
-def test_what_a_job_claims(status: dict[str, Any], spec: dict[str, Any], children: Any, expected: str | None) -> None:
+def test_which_jobs_wait_and_which_hold_capacity(
+    status: dict[str, Any], spec: dict[str, Any], children: Any, expected: str | None
+) -> None:
     found = request_of("TrainingJob", job_view(status, spec={**SPEC, **spec}), children, Admission(), reserved=False)
     assert expected == (None if found is None else "holds" if found.holds else "waits")
 
@@ -236,7 +238,7 @@ def test_a_reservation_holds_until_the_job_has_ended() -> None:
     assert request_of("TrainingJob", job_view({"phase": "Failed"}), (), Admission(), reserved=True) is None
 
 
-# ---- any history -----------------------------------------------------------------------------------------------------
+# ---- random histories ------------------------------------------------------------------------------------------------
 
 requests = st.builds(
     request,
@@ -258,7 +260,7 @@ history = st.lists(st.one_of(requests, st.tuples(st.sampled_from("abcdefghijkl")
 
 @settings(max_examples=400, deadline=None)
 @given(limits_of, history)
-def test_the_book_is_the_plain_rule_and_tells_whom_a_change_concerns(
+def test_the_queue_follows_the_plain_rule_and_notifies_affected_jobs(
     limits: Admission, changes: list[AdmissionRequest | tuple[str, str]]
 ) -> None:
     queue, present = AdmissionQueue(limits), dict[str, AdmissionRequest]()
@@ -293,7 +295,7 @@ def test_the_book_is_the_plain_rule_and_tells_whom_a_change_concerns(
 
 @settings(max_examples=200, deadline=None)
 @given(limits_of, st.lists(requests, min_size=1))
-def test_positions_are_places_in_line(limits: Admission, several: list[AdmissionRequest]) -> None:
+def test_positions_follow_the_order_of_waiting_requests(limits: Admission, several: list[AdmissionRequest]) -> None:
     present = {each.uid: each for each in several}
     queue = AdmissionQueue(limits)
     for each in present.values():
@@ -312,8 +314,8 @@ def test_positions_are_places_in_line(limits: Admission, several: list[Admission
 
 @settings(max_examples=100, deadline=None)
 @given(limits_of, st.lists(requests, min_size=1))
-def test_everyone_gets_a_turn(limits: Admission, several: list[AdmissionRequest]) -> None:
-    """Whoever is told that it may start asks, takes its place, and ends: in the end nobody waits."""
+def test_every_job_starts_eventually(limits: Admission, several: list[AdmissionRequest]) -> None:
+    """A notified job asks again, starts and ends. In the end no job waits."""
     present = {each.uid: each for each in several}
     queue = AdmissionQueue(limits)
     for each in present.values():
@@ -321,9 +323,9 @@ def test_everyone_gets_a_turn(limits: Admission, several: list[AdmissionRequest]
     asks = list(present)
     for _ in range(20 * len(present)):
         for uid in asks:
-            waiting = queue.get(uid)
-            if waiting is not None and not waiting.holds and queue.decision(uid) == ADMITTED:
-                queue.put(replace(waiting, holds=True))
+            entry = queue.get(uid)
+            if entry is not None and not entry.holds and queue.decision(uid) == ADMITTED:
+                queue.put(replace(entry, holds=True))
         asks = [each.uid for each in queue.take_changes()[0]]
         running = [uid for uid in present if (held := queue.get(uid)) is not None and held.holds]
         if not asks and running:

@@ -1,4 +1,4 @@
-"""A model whose champion changed while it was trained is compared again before its ModelVersion is made."""
+"""If the champion changes during a training, the model is compared again before its ModelVersion is created."""
 
 from dataclasses import replace
 from typing import Any
@@ -29,7 +29,7 @@ def ended(
     ago: float = 0,
     **result: Any,
 ) -> Plan:
-    """Plan for a job whose attempt has just made version 3."""
+    """Return the plan for a job whose attempt has just produced version 3."""
     number = len((status or {}).get("attempts", ())) + 1
     view = job_view({"phase": "Running", **(status or {})}, spec=spec)
     job = child(number, complete=True)

@@ -1,4 +1,4 @@
-"""Cron lines against a simulator that walks through every minute of years, in zones with every kind of clock change."""
+"""Cron expressions, compared with a simulator that checks every minute of two years in several time zones."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -27,19 +27,19 @@ ZONES = {
     "Europe/Paris": 2024,
     "America/New_York": 2023,
     "Asia/Kolkata": 2024,
-    "Australia/Lord_Howe": 2023,  # half an hour
-    "America/Sao_Paulo": 2017,  # at midnight, a midnight that does not exist
-    "Africa/Cairo": 2024,  # at midnight, the other way round from UTC
+    "Australia/Lord_Howe": 2023,  # the clock changes by half an hour
+    "America/Sao_Paulo": 2017,  # the clock changes at midnight, so one midnight does not exist
+    "Africa/Cairo": 2024,  # the clock changes at midnight, east of UTC
     "Africa/Casablanca": 2023,  # negative daylight saving, around Ramadan
-    "America/St_Johns": 2010,  # one minute past midnight, and not a whole hour from UTC
-    "Antarctica/Troll": 2023,  # two hours
-    "Pacific/Apia": 2011,  # a day that never was
+    "America/St_Johns": 2010,  # the clock changes at 00:01, and the offset is not a whole hour
+    "Antarctica/Troll": 2023,  # the clock changes by two hours
+    "Pacific/Apia": 2011,  # one day was skipped
 }
 """The first of the two years that are simulated: years with the changes that the zone is here for."""
 
 
 class Simulator:
-    """Every minute of two years on a zone's wall clock, by pandas with the time zones of pytz."""
+    """Every minute of two years in local time, by pandas with the time zones of pytz."""
 
     def __init__(self, zone: str, year: int) -> None:
         self.start, self.end = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 2, 1, 1, tzinfo=UTC)
@@ -48,9 +48,9 @@ class Simulator:
         columns = [wall.minute, wall.hour, wall.day, wall.month, (wall.dayofweek + 1) % 7]
         self.columns = [column.to_numpy().astype(np.uint8) for column in columns]
 
-    def due(self, line: str) -> pd.DatetimeIndex:
-        """Return every time in the two years at which the line matches the wall clock."""
-        texts = line.replace("?", "*").split()
+    def due(self, expression: str) -> pd.DatetimeIndex:
+        """Return every time in the two years at which the expression matches the local time."""
+        texts = expression.replace("?", "*").split()
         bounds = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)]
         minute, hour, day, month, weekday = (
             np.isin(np.arange(60), sorted(expand(text, *bound)))[column]
@@ -62,7 +62,7 @@ class Simulator:
 
 
 def expand(text: str, first: int, last: int) -> set[int]:
-    """Return the numbers of a field, the slow way: try each of them on each item."""
+    """Return the numbers that a field matches. Slow and obvious: it tests each number against each item."""
     return {number for number in range(first, last + 1) for item in text.split(",") if accepts(item, number, first)}
 
 
@@ -95,7 +95,7 @@ def field(first: int, last: int) -> st.SearchStrategy[str]:
     return st.one_of(st.just("*"), st.just("?"), st.lists(item, min_size=1, max_size=3).map(",".join))
 
 
-LINES = st.tuples(
+EXPRESSIONS = st.tuples(
     field(0, 59),
     st.one_of(field(0, 23), field(0, 3)),  # clocks change at night
     field(1, 31),
@@ -112,17 +112,17 @@ LINES = st.tuples(
 @example("0 0 30 12 *", "Pacific/Apia", 0.4)
 @example("*/7 1 1-7 * 1", "America/St_Johns", 0.4)
 @example("* * 2 * */1", "Africa/Cairo", 0.0)
-@given(LINES, st.sampled_from(sorted(ZONES)), st.floats(0, 0.99))
-def test_next_and_last_are_what_a_walk_through_every_minute_finds(line: str, zone: str, place: float) -> None:
+@given(EXPRESSIONS, st.sampled_from(sorted(ZONES)), st.floats(0, 0.99))
+def test_next_and_last_time_agree_with_the_simulator(expression: str, zone: str, fraction: float) -> None:
     world = simulator(zone)
     try:
-        schedule = parse(line, zone)
+        schedule = parse(expression, zone)
     except ScheduleError as error:
-        assert "is never due" in str(error)  # noqa: PT017 - the strategy writes lines that are right otherwise
-        assert world.due(line).empty
+        assert "is never due" in str(error)  # noqa: PT017 - the strategy only makes valid expressions
+        assert world.due(expression).empty
         return
-    due = world.due(line)
-    moment = world.start + (world.end - world.start) * place
+    due = world.due(expression)
+    moment = world.start + (world.end - world.start) * fraction
     split = due.searchsorted(pd.Timestamp(moment), side="right")
     later = list(due[split : split + 20].to_pydatetime())
     earlier = list(due[:split][-1:].to_pydatetime())
@@ -146,9 +146,9 @@ def test_next_and_last_are_what_a_walk_through_every_minute_finds(line: str, zon
 
 
 @pytest.mark.parametrize("zone", sorted(ZONES))
-def test_every_time_of_two_years_is_found_forwards_and_backwards(zone: str) -> None:
-    world, line = simulator(zone), "*/30 0-3 * * *"
-    schedule, expected = parse(line, zone), list(world.due(line).to_pydatetime())
+def test_every_time_in_two_years_is_found_in_both_directions(zone: str) -> None:
+    world, expression = simulator(zone), "*/30 0-3 * * *"
+    schedule, expected = parse(expression, zone), list(world.due(expression).to_pydatetime())
     forwards, moment = [], world.start - MINUTE
     while (following := next_after(schedule, moment)) is not None and following <= world.end:
         forwards.append(following)
@@ -162,7 +162,7 @@ def test_every_time_of_two_years_is_found_forwards_and_backwards(zone: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("line", "zone", "after", "expected"),
+    ("expression", "zone", "after", "expected"),
     [
         pytest.param("30 2 * * *", "Europe/Paris", "2026-03-28 12:00", ["2026-03-30 02:30"], id="skipped in the gap"),
         pytest.param("0 3 * * *", "Europe/Paris", "2026-03-28 12:00", ["2026-03-29 03:00"], id="the end of the gap"),
@@ -209,8 +209,8 @@ def test_every_time_of_two_years_is_found_forwards_and_backwards(zone: str) -> N
         pytest.param("@daily", "Asia/Kolkata", "2026-11-21 00:00", ["2026-11-22 00:00"], id="@daily"),
     ],
 )
-def test_times_by_the_wall_clock(line: str, zone: str, after: str, expected: list[str]) -> None:
-    schedule = parse(line, zone)
+def test_times_follow_the_local_clock(expression: str, zone: str, after: str, expected: list[str]) -> None:
+    schedule = parse(expression, zone)
     moment = on_the_wall(after, zone)
     for text in expected:
         found = next_after(schedule, moment)
@@ -224,7 +224,7 @@ def on_the_wall(text: str, zone: str) -> datetime:
 
 
 @pytest.mark.parametrize(
-    ("line", "zone", "sentence"),
+    ("expression", "zone", "message"),
     [
         ("0 0 * * * *", "", "has 6 fields: write five"),
         ("0 0 * *", "", "has 4 fields: write five"),
@@ -259,20 +259,20 @@ def on_the_wall(text: str, zone: str) -> datetime:
         ("0 0 * * *", "Europe", "is not known"),
     ],
 )
-def test_what_is_refused(line: str, zone: str, sentence: str) -> None:
+def test_invalid_schedules_are_refused(expression: str, zone: str, message: str) -> None:
     with pytest.raises(ScheduleError) as refused:
-        parse(line, zone)
-    assert sentence in str(refused.value)
+        parse(expression, zone)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_a_wrong_zone_names_the_like() -> None:
+def test_an_unknown_time_zone_suggests_a_similar_name() -> None:
     with pytest.raises(ScheduleError, match="for example Europe/Paris"):
         parse("@daily", "Europe/Pari")
 
 
 @given(st.text(st.sampled_from("0123456789*?/,-@abTZ= \té"), max_size=24))
-def test_any_text_is_understood_or_refused_with_a_sentence(text: str) -> None:
+def test_any_text_is_parsed_or_refused_with_a_message(text: str) -> None:
     try:
         schedule = parse(text)
     except ScheduleError as error:
@@ -283,9 +283,11 @@ def test_any_text_is_understood_or_refused_with_a_sentence(text: str) -> None:
 
 def test_a_year_of_downtime_costs_no_more_than_a_day() -> None:
     now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-    lines: dict[str, Any] = {line: parse(line, "Europe/Paris") for line in ("* * * * *", "@yearly", "0 0 29 2 *")}
+    schedules: dict[str, Any] = {
+        expression: parse(expression, "Europe/Paris") for expression in ("* * * * *", "@yearly", "0 0 29 2 *")
+    }
     began = time.process_time()
-    for schedule in lines.values():
+    for schedule in schedules.values():
         for _ in range(20):
             last_at_or_before(schedule, now, after=now - timedelta(days=366))
             next_after(schedule, now)

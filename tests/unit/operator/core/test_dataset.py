@@ -1,4 +1,4 @@
-"""``mode: Prepare``: a Job that ends with a dataset, and never a ModelVersion."""
+"""``mode: Prepare``: the Job produces a dataset, and never a ModelVersion."""
 
 from dataclasses import replace
 from typing import Any
@@ -42,16 +42,16 @@ BACKTEST = {
 
 
 def ended(text: str, spec: dict[str, Any] = PREPARE) -> Plan:
-    """Return the plan for a complete Job whose pod left this."""
+    """Return the plan for a complete Job whose pod left this termination message."""
     pods = {"diabetes-1": (pod(0, termination_message=text),)}
     return plan(observed(job_view(RUNNING, spec=spec), child(complete=True), pods=pods))
 
 
-def test_it_succeeds_with_an_artifact_and_without_a_version() -> None:
-    answer = ended(dataset_text(warnings=["few rows"]))
-    assert (phase_of(answer), answer.actions, answer.needs) == ("Succeeded", (), ())
-    assert message_of(answer) == "prepared a dataset of 442 rows and 12 columns, sha256:ab"
-    status = answer.status
+def test_a_dataset_job_succeeds_with_an_artifact_and_without_a_version() -> None:
+    step = ended(dataset_text(warnings=["few rows"]))
+    assert (phase_of(step), step.actions, step.needs) == ("Succeeded", (), ())
+    assert message_of(step) == "prepared a dataset of 442 rows and 12 columns, sha256:ab"
+    status = step.status
     assert status is not None
     assert status.result is not None
     assert status.result.artifact is not None
@@ -62,31 +62,31 @@ def test_it_succeeds_with_an_artifact_and_without_a_version() -> None:
     assert status.trainer_status is not None
     assert status.trainer_status.progress_percentage == 100
     assert [(c.type, c.status) for c in status.conditions or ()] == [("Ready", "True"), ("Complete", "True")]
-    assert [event.reason for event in answer.events] == ["Succeeded"]
-    after = replace(stored(job_view(spec=PREPARE), answer), generation=1)
+    assert [event.reason for event in step.events] == ["Succeeded"]
+    after = replace(stored(job_view(spec=PREPARE), step), generation=1)
     assert plan(observed(after, child(complete=True))) == NOTHING
 
 
-def test_a_backtest_succeeds_with_its_metrics_and_without_a_version() -> None:
-    told = {
+def test_a_backtest_succeeds_with_metrics_and_without_a_version() -> None:
+    result = {
         "made": "Backtest",
         "message": "a backtest of 3 windows",
         "metrics": [{"name": "backtest_mae", "value": "2"}],
     }
-    answer = ended(dataset_text(**told), BACKTEST)
-    assert (phase_of(answer), answer.actions, answer.needs) == ("Succeeded", (), ())
-    assert message_of(answer) == "completed a backtest of 3 windows"
-    status = answer.status
+    step = ended(dataset_text(**result), BACKTEST)
+    assert (phase_of(step), step.actions, step.needs) == ("Succeeded", (), ())
+    assert message_of(step) == "completed a backtest of 3 windows"
+    status = step.status
     assert status is not None
     assert status.result is not None
-    assert [metric.wire() for metric in status.result.metrics or ()] == told["metrics"]
+    assert [metric.wire() for metric in status.result.metrics or ()] == result["metrics"]
     assert (status.model_version, status.objective_value) == (None, None)
-    after = replace(stored(job_view(spec=BACKTEST), answer), generation=1)
+    after = replace(stored(job_view(spec=BACKTEST), step), generation=1)
     assert plan(observed(after, child(complete=True))) == NOTHING
 
 
 @pytest.mark.parametrize(
-    ("text", "spec", "sentence"),
+    ("text", "spec", "message"),
     [
         (result_text(), PREPARE, "a Version, but spec.mode Prepare requires a Dataset"),
         (dataset_text(), SPEC, "a Dataset, but spec.mode Train requires a Version"),
@@ -96,10 +96,10 @@ def test_a_backtest_succeeds_with_its_metrics_and_without_a_version() -> None:
         (dataset_text(made="Backtest", artifact=None), BACKTEST, "a Succeeded result of a backtest needs its artifact"),
     ],
 )
-def test_what_was_not_asked_for_is_no_success(text: str, spec: dict[str, Any], sentence: str) -> None:
-    answer = ended(text, spec)
-    assert (phase_of(answer), reason_of(answer)) == ("Failed", "ResultMissing")
-    assert sentence in message_of(answer)
+def test_a_result_of_another_mode_is_a_failure(text: str, spec: dict[str, Any], message: str) -> None:
+    step = ended(text, spec)
+    assert (phase_of(step), reason_of(step)) == ("Failed", "ResultMissing")
+    assert message in message_of(step)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_was_not_asked_for_is_no_success(text: str, spec: dict[str, Any], s
     ],
 )
 def test_the_users_own_code_is_not_run(fields: dict[str, Any]) -> None:
-    """The pod is the trainer's alone, with the trainer's image."""
+    """The pod has only the trainer's container, with the trainer's image."""
     view = job_view(spec={**PREPARE, **fields})
     spec = TrainingJobSpec.model_validate(view.spec)
     config = OperatorConfig(images=Images(trainer="trainer:1"))

@@ -1,4 +1,4 @@
-"""What counts as an edit of a child: only what was asked for, and only what the API server did not write otherwise."""
+"""Which differences of a child count as an edit: only those in requested fields, and not other spellings."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ WANTED = {
 }
 
 
-def there(**changes: Any) -> dict[str, Any]:
+def actual(**changes: Any) -> dict[str, Any]:
     container = {
         "name": "server",
         "image": "s:1",
@@ -24,12 +24,12 @@ def there(**changes: Any) -> dict[str, Any]:
     return {"replicas": 2, "containers": [container], "volumes": volumes, "progressDeadlineSeconds": 600, **changes}
 
 
-def test_what_the_api_server_writes_otherwise_is_no_edit() -> None:
-    assert difference(WANTED, there()) == ""
+def test_another_spelling_by_the_api_server_is_not_an_edit() -> None:
+    assert difference(WANTED, actual()) == ""
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"replicas": 3}, "spec.replicas is 3 instead of 2"),
         (
@@ -40,10 +40,10 @@ def test_what_the_api_server_writes_otherwise_is_no_edit() -> None:
         ({"volumes": []}, "spec.volumes[shared-memory].name is None instead of 'shared-memory'"),
     ],
 )
-def test_an_edit_is_told_by_its_field(changes: dict[str, Any], told: str) -> None:
-    assert difference(WANTED, there(**changes)) == told
+def test_an_edit_is_reported_with_its_field(changes: dict[str, Any], expected: str) -> None:
+    assert difference(WANTED, actual(**changes)) == expected
 
 
-def test_what_somebody_added_beside_is_no_edit() -> None:
-    more = [{"name": "proxy", "image": "p:1"}, *there()["containers"]]
-    assert difference(WANTED, there(containers=more, paused=False)) == ""
+def test_an_added_field_or_container_is_not_an_edit() -> None:
+    more = [{"name": "proxy", "image": "p:1"}, *actual()["containers"]]
+    assert difference(WANTED, actual(containers=more, paused=False)) == ""

@@ -25,5 +25,5 @@ def run_of(day: int, seconds: int, phase: str = "Succeeded", **spec: Any) -> Tra
     ],
     ids=["none", "one", "two", "the-last-five", "others", "another-mode", "never-started"],
 )
-def test_median_of_the_last_runs(runs: list[TrainingJobView], expected: int | None) -> None:
+def test_the_estimate_is_the_median_of_the_last_runs(runs: list[TrainingJobView], expected: int | None) -> None:
     assert estimated_seconds(job_view(), runs) == expected

@@ -1,4 +1,4 @@
-"""A version whose TrainingJob is not there (imported, restored, outlived) is judged as of its training."""
+"""A version without its TrainingJob (imported or restored) is judged with the comparison of its training."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from trainyard_operator.core.version.planner import plan
 from trainyard_operator.core.version.state import VersionState
 
 
-def beside(champion: int, theirs: str, own: str = "1.5", reason: str = "Compared") -> dict[str, Any]:
-    """Return what the trainer found: both models on the same rows."""
+def comparison_with(champion: int, theirs: str, own: str = "1.5", reason: str = "Compared") -> dict[str, Any]:
+    """Return the comparison of the trainer: both models on the same rows."""
     metric = {"name": "mae", "value": own, "champion": theirs, "difference": str(float(own) - float(theirs))}
     return {"champion": champion, "championDigest": f"{champion:064x}", "reason": reason, "metrics": [metric]}
 
@@ -34,28 +34,28 @@ def verdict(view: ModelVersionView, *others: ModelVersionView, active: int | Non
 @pytest.mark.parametrize("active", [None, 2, 5, 9])
 @pytest.mark.parametrize("others", [(), (judged(2),), (judged(2, "Rejected"), judged(4))])
 @pytest.mark.parametrize(("theirs", "passed"), [("1.6", True), ("1.4", False)])
-def test_what_serves_now_and_what_is_there_does_not_matter(
+def test_the_active_version_and_other_versions_do_not_matter(
     active: int | None, others: tuple[ModelVersionView, ...], theirs: str, passed: bool
 ) -> None:
-    found = verdict(candidate(3, beside(2, theirs)), *others, active=active)
+    found = verdict(candidate(3, comparison_with(2, theirs)), *others, active=active)
     assert (found.passed, found.champion, found.champion_value) == (passed, 2, theirs)
 
 
-def test_one_that_was_trained_here_has_to_beat_what_serves_now() -> None:
-    found = verdict(candidate(3, beside(2, "1.6")), judged(5), active=5, here=True)
+def test_a_version_trained_here_must_beat_the_active_version() -> None:
+    found = verdict(candidate(3, comparison_with(2, "1.6")), judged(5), active=5, here=True)
     assert (found.passed, found.reason) == (False, "ChampionChanged")
 
 
-def test_a_champion_that_gave_no_answer_opens_no_gate() -> None:
-    found = verdict(candidate(3, beside(2, "1.6", reason="ChampionTooLarge")), active=None)
+def test_a_comparison_without_a_result_passes_no_gate() -> None:
+    found = verdict(candidate(3, comparison_with(2, "1.6", reason="ChampionTooLarge")), active=None)
     assert (found.passed, found.reason) == (False, "ChampionTooLarge")
 
 
-def test_without_a_comparison_it_has_to_beat_what_serves_now() -> None:
+def test_without_a_comparison_it_must_beat_the_active_version() -> None:
     assert verdict(candidate(1), active=None).reason == "NoChampion"
     assert verdict(candidate(1), judged(5, fields=spec(5, "1.2")), active=5).reason == "NotMet"
 
 
-def test_fixed_values_are_what_they_always_were() -> None:
+def test_gates_with_a_fixed_value_are_judged_as_usual() -> None:
     view = version(3, fields=spec(3, "2.5", gates=[BELOW_2]))
     assert verdict(view, active=None).reason == "NotMet"

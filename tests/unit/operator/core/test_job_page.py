@@ -1,4 +1,4 @@
-"""Each row of the table in docs/trainingjob.md is what the planner does; that it does nothing else, machines watch."""
+"""The planner makes each change of phase that docs/trainingjob.md lists. The state machines check for others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,8 +18,8 @@ LATE = 10_000.0
 Scene = Callable[[TrainingJobView], TrainingState]
 
 
-def unplaced(job: TrainingJobView) -> TrainingState:
-    """Another job waits for the place of one that no node takes."""
+def unschedulable(job: TrainingJobView) -> TrainingState:
+    """A pod is unschedulable, and another job waits for its capacity."""
     pods = {"diabetes-1": (pod(phase="Pending", waiting="Unschedulable: no node"),)}
     return observed(job, child(), after=LATE, pods=pods, wanted=True)
 
@@ -36,7 +36,7 @@ SCENES: dict[str, tuple[dict[str, Any], tuple[Scene, ...]]] = {
             lambda job: observed(job, after=LATE),
         ),
     ),
-    "Queued": ({}, (lambda job: observed(job, after=LATE, admission=Waiting(1, "ModelLocked", "m")), unplaced)),
+    "Queued": ({}, (lambda job: observed(job, after=LATE, admission=Waiting(1, "ModelLocked", "m")), unschedulable)),
     "Starting": ({}, (lambda job: observed(job, child()), lambda job: observed(job, child(2)))),
     "Running": ({}, (lambda job: observed(job, child(ready=1)), lambda job: observed(job, child(2, ready=1)))),
     "Retrying": ({}, (lambda job: failing(job, 1),)),
@@ -68,8 +68,8 @@ ATTEMPTS: dict[str, list[dict[str, Any]]] = {"Starting": [OPEN], "Running": [OPE
 
 
 @pytest.mark.parametrize(("before", "after"), sorted(transitions()))
-def test_each_documented_change_of_phase_happens(before: str, after: str) -> None:
+def test_the_planner_makes_each_documented_change_of_phase(before: str, after: str) -> None:
     fields, scenes = SCENES[after]
     status = {"phase": before, "attempts": ATTEMPTS.get(before, [])} if before != NONE else {}
-    answers = [plan(scene(job_view(status, spec={**SPEC, **fields}))) for scene in scenes]
-    assert after in {answer.status.phase for answer in answers if answer.status is not None}  # type: ignore[attr-defined]
+    steps = [plan(scene(job_view(status, spec={**SPEC, **fields}))) for scene in scenes]
+    assert after in {step.status.phase for step in steps if step.status is not None}  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Never two holders of a Lease, whatever comes late, gets lost or stands still."""
+"""A Lease never has two holders, whatever requests are late or lost and whatever process is paused."""
 
 from collections.abc import Coroutine, Generator
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ def held(by: str, version: str = "1", renewed: str = "a") -> Record:
     return Record(holder=by, duration=10, renewed=renewed, acquired="a", version=version)
 
 
-def test_the_holder_stops_before_another_begins() -> None:
+def test_a_holder_stops_before_another_can_start() -> None:
     assert TIMING.deadline < TIMING.duration
     ours = Standing("a", TIMING).written(held("a"), sent=100)
     assert ours.holds(100 + TIMING.deadline - 0.001)
@@ -36,18 +36,18 @@ def test_the_holder_stops_before_another_begins() -> None:
     assert theirs.free_in(110) == 0
 
 
-def test_what_others_wait_for_is_what_the_holder_asked_for() -> None:
+def test_other_processes_wait_for_the_duration_of_the_holder() -> None:
     slow = replace(held("a"), duration=60)
     assert Standing("b", TIMING).observed(slow, now=0).free_in(20) == 40
 
 
-def test_each_renewal_is_waited_for_anew() -> None:
+def test_each_renewal_restarts_the_wait() -> None:
     standing = Standing("b", TIMING).observed(held("a", "1", "a"), now=0)
     assert standing.observed(held("a", "1", "a"), now=9).free_in(9) == 1
     assert standing.observed(held("a", "2", "b"), now=9).free_in(9) == 10
 
 
-def test_a_lease_that_was_given_back_is_free_at_once() -> None:
+def test_a_released_lease_is_free_at_once() -> None:
     ours = Standing("a", TIMING).written(held("a"), sent=0)
     given = ours.released(time="b")
     assert given is not None
@@ -57,15 +57,15 @@ def test_a_lease_that_was_given_back_is_free_at_once() -> None:
     assert Standing("b", TIMING).observed(held("a"), now=0).released(time="b") is None
 
 
-def test_a_deleted_lease_is_waited_for_because_its_holder_may_not_know() -> None:
+def test_a_deleted_lease_is_free_after_its_duration() -> None:
     gone = Standing("b", TIMING).observed(held("a"), now=0).observed(None, now=50)
     assert gone.free_in(50) == TIMING.duration
     assert gone.observed(None, now=55).free_in(55) == TIMING.duration - 5
     assert Standing("b", TIMING).observed(None, now=0).free_in(0) == 0, "nobody has ever seen one"
 
 
-def test_a_lease_that_others_had_meanwhile_and_that_was_deleted_is_waited_for() -> None:
-    """Who gave it back has seen nobody since, and does not know who held it last."""
+def test_a_released_lease_that_is_deleted_later_is_free_after_its_duration() -> None:
+    """A process that released the Lease does not know who held it afterwards."""
     ours = Standing("a", TIMING).written(held("a"), sent=0)
     given = ours.written(replace(held(""), version="2"), sent=1)
     assert given.free_in(50) == 0
@@ -84,7 +84,7 @@ def test_transitions_are_counted_and_the_time_of_a_change_is_kept() -> None:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that is under way."""
+    """A request in progress."""
 
     verb: str
     body: Body | None
@@ -94,7 +94,7 @@ class Call:
 
 
 class Calls:
-    """Let each request wait until the machine says what becomes of it."""
+    """A client whose requests wait until the state machine decides their result."""
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Body:  # noqa: ARG002
         return await Call("get", None)
@@ -108,16 +108,16 @@ class Calls:
 
 @dataclass
 class Process:
-    """One replica: what it knows, and the request it waits for."""
+    """One replica: what it knows about the Lease, and its request in progress."""
 
     standing: Standing
     step: Coroutine[Any, Any, Standing] | None = None
     call: Call | None = None
-    answer: Body | ApiError | None = None
+    response: Body | ApiError | None = None
 
 
 class Replicas(RuleBasedStateMachine):
-    """Requests and answers of two replicas in any order, with time between any two of them."""
+    """Requests and responses of two replicas in any order, with time between any two of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,38 +145,38 @@ class Replicas(RuleBasedStateMachine):
         self.lease = {**call.body, "metadata": metadata}
         return self.lease
 
-    # ---- what happens ------------------------------------------------------------------------------------------------
+    # ---- rules -------------------------------------------------------------------------------------------------------
 
     @rule(seconds=st.sampled_from([1.0, 4.0, 9.0, 10.5]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
     @rule(n=st.integers(0, PROCESSES - 1), what=st.sampled_from(["reaches the server", "is answered", "hears nothing"]))
-    def goes_on(self, n: int, what: str) -> None:
-        """A step begins, or its request gets on by one stage; ``hears nothing``: request or answer is lost."""
+    def advance(self, n: int, what: str) -> None:
+        """Start a step, or advance its request by one stage. ``hears nothing``: the request or the response is lost."""
         process = self.processes[n]
         if process.step is None:
-            self.begins(process)
-        elif what == "reaches the server" and process.answer is None:
-            self.reaches_the_server(process)
-        elif what == "is answered" and process.answer is not None:
-            self.proceed(process, process.answer)
+            self.begin(process)
+        elif what == "reaches the server" and process.response is None:
+            self.reach_the_server(process)
+        elif what == "is answered" and process.response is not None:
+            self.proceed(process, process.response)
         elif what == "hears nothing":
             self.proceed(process, UnavailableError(0, "Timeout", ""))
 
     @rule(n=st.integers(0, PROCESSES - 1))
-    def takes_its_step_at_once(self, n: int) -> None:
-        """Nothing comes late: what happens nearly always."""
+    def complete_a_step(self, n: int) -> None:
+        """Run a whole step without delay, which is the usual case."""
         process = self.processes[n]
         if process.step is None:
-            self.begins(process)
+            self.begin(process)
         while process.step is not None:
-            if process.answer is None:
-                self.reaches_the_server(process)
-            self.proceed(process, process.answer)
+            if process.response is None:
+                self.reach_the_server(process)
+            self.proceed(process, process.response)
 
     @rule(n=st.integers(0, PROCESSES - 1))
-    def gives_back(self, n: int) -> None:
+    def release(self, n: int) -> None:
         process = self.processes[n]
         if process.step is None and process.standing.holds(self.now):
             process.step = self.leases.release(LEASE, process.standing)
@@ -185,10 +185,10 @@ class Replicas(RuleBasedStateMachine):
 
     @precondition(lambda self: self.now - self.deleted > TIMING.duration)
     @rule(n=st.integers(0, PROCESSES - 1), late=st.booleans())
-    def starts_again(self, n: int, late: bool) -> None:
-        """The process dies; ``late``: the request it had sent is served all the same."""
+    def restart(self, n: int, late: bool) -> None:
+        """Restart a process. ``late``: the API server still handles the request in progress."""
         process = self.processes[n]
-        if late and process.call is not None and process.answer is None:
+        if late and process.call is not None and process.response is None:
             self.serve(process.call)
         if process.step is not None:
             process.step.close()
@@ -196,8 +196,8 @@ class Replicas(RuleBasedStateMachine):
 
     @precondition(lambda self: all(self.knows_the_holder(process) for process in self.processes))
     @rule()
-    def somebody_deletes_it(self) -> None:
-        """Everybody knows its holder by then: one that comes and goes between two looks cannot be waited for."""
+    def delete_the_lease(self) -> None:
+        """Delete the Lease. Both replicas know its holder by then: a holder that none has seen cannot be waited for."""
         self.lease, self.deleted = None, self.now
 
     def knows_the_holder(self, process: Process) -> bool:
@@ -205,22 +205,22 @@ class Replicas(RuleBasedStateMachine):
             return False
         return process.standing.seen.holder == self.lease["spec"]["holderIdentity"]
 
-    def begins(self, process: Process) -> None:
+    def begin(self, process: Process) -> None:
         process.step = self.leases.step(LEASE, process.standing)
         self.proceed(process, None)
 
-    def reaches_the_server(self, process: Process) -> None:
+    def reach_the_server(self, process: Process) -> None:
         assert process.call is not None
-        process.answer = self.serve(process.call)
+        process.response = self.serve(process.call)
 
-    def proceed(self, process: Process, answer: Body | ApiError | None) -> None:
+    def proceed(self, process: Process, response: Body | ApiError | None) -> None:
         assert process.step is not None
-        process.call = process.answer = None
+        process.call = process.response = None
         try:
-            if isinstance(answer, ApiError):
-                process.call = process.step.throw(answer)
+            if isinstance(response, ApiError):
+                process.call = process.step.throw(response)
             else:
-                process.call = process.step.send(answer)
+                process.call = process.step.send(response)
         except StopIteration as end:
             process.standing, process.step = end.value, None
         except ApiError:

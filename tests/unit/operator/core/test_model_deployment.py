@@ -1,4 +1,4 @@
-"""The planner of ModelDeployments for any state at all, also ones that no history leads to."""
+"""The planner of ModelDeployments for any state, also for states that no history leads to."""
 
 from collections import Counter as Count
 from dataclasses import replace
@@ -163,17 +163,17 @@ def states(draw: st.DrawFn) -> ServingState:
     )
 
 
-def test_versions_are_sorted_out_once_for_all_questions_of_a_turn() -> None:
-    looked_at = Count[str]()
+def test_each_version_is_read_once_per_plan() -> None:
+    reads = Count[str]()
 
-    class Looked(ModelVersionView):
+    class CountedView(ModelVersionView):
         @property
         def model(self) -> str:
-            looked_at[self.name] += 1
+            reads[self.name] += 1
             return super().model
 
     found = [versions.judged(number, "Validated") for number in range(1, 1001)]
-    named = [Looked(**view.__dict__) for view in found]
+    named = [CountedView(**view.__dict__) for view in found]
     state = ServingState(
         deployment=versions.deployment("shop", active_version=500),
         versions=tuple(named),
@@ -184,12 +184,12 @@ def test_versions_are_sorted_out_once_for_all_questions_of_a_turn() -> None:
         config=CONFIG,
     )
     assert [state.version(number) for number in (1, 1000, 1001, None)] == [named[0], named[999], None, None]
-    assert set(looked_at.values()) == {1}
+    assert set(reads.values()) == {1}
 
 
 @settings(max_examples=500, deadline=None)
 @given(state=states())
-def test_any_state_has_one_next_step_and_always_the_same(state: ServingState) -> None:
+def test_any_state_has_exactly_one_next_step(state: ServingState) -> None:
     step = plan(state)
     assert step == plan(state)
     assert sum(bool(part) for part in (step.needs, step.actions, step.status)) <= 1
@@ -197,7 +197,7 @@ def test_any_state_has_one_next_step_and_always_the_same(state: ServingState) ->
     if state.refused is not None:
         assert all(type(action).__name__ == "Delete" for action in step.actions), "what was refused is not tried again"
     if step.status is not None:
-        told = {**state.deployment.__dict__, "status": step.status}
-        stored = ModelDeploymentView(**told)
+        fields = {**state.deployment.__dict__, "status": step.status}
+        stored = ModelDeploymentView(**fields)
         assert type(step.status).model_validate(step.status.wire()) == step.status, "the schema takes it"
         assert plan(replace(state, deployment=stored)) != Plan(status=step.status), "it is not written twice"

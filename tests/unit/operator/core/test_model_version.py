@@ -1,4 +1,4 @@
-"""The life of a ModelVersion, one transition at a time."""
+"""The life cycle of a ModelVersion, one transition at a time."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -44,37 +44,37 @@ def types(status: ModelVersionStatus) -> dict[str, str]:
     return {each.type: each.status for each in status.conditions or ()}
 
 
-def told(step: Plan) -> list[tuple[str, str]]:
+def events_of(step: Plan) -> list[tuple[str, str]]:
     return [(event.type, event.reason) for event in step.events]
 
 
-def test_without_gates_it_is_validated_at_once() -> None:
+def test_a_version_without_gates_is_validated_at_once() -> None:
     status, step = after(version(1))
     assert (status.phase, status.gates, status.judged_time) == ("Validated", None, STAMP)
     assert status.observed_generation == 1
     assert types(status) == {"Ready": "True"}
     assert ready(status).message == "the version has no gates"
-    assert told(step) == [("Normal", "Validated")]
+    assert events_of(step) == [("Normal", "Validated")]
 
 
-def test_a_fixed_gate_that_is_met() -> None:
+def test_a_version_that_meets_a_fixed_gate_is_validated() -> None:
     status, step = after(version(1, fields=spec(1, "1.5", [BELOW_2])))
     assert status.phase == "Validated"
     assert ready(status).message == "1 of 1 gates met: mae 1.5: required <= 2"
-    assert told(step) == [("Normal", "Validated")]
+    assert events_of(step) == [("Normal", "Validated")]
 
 
-def test_one_gate_that_is_not_met_refuses_it() -> None:
+def test_one_failed_gate_rejects_a_version() -> None:
     status, step = after(version(1, fields=spec(1, "2.5", [BELOW_2, {"metric": "mae", "op": ">", "value": 0}])))
     assert status.phase == "Rejected"
     assert [gate.passed for gate in status.gates or ()] == [False, True]
     assert types(status) == {"Ready": "False"}, "not Stalled: nothing is broken"
     assert ready(status).reason == "GatesNotMet"
     assert ready(status).message == "1 of 2 gates not met: mae 2.5: required <= 2"
-    assert told(step) == [("Warning", "Rejected")]
+    assert events_of(step) == [("Warning", "Rejected")]
 
 
-def test_a_metric_that_never_came_refuses_it() -> None:
+def test_a_missing_metric_rejects_a_version() -> None:
     status, _ = after(version(1, fields=spec(1, None, [BELOW_2])))
     assert status.phase == "Rejected"
     assert "mae was not reported" in ready(status).message
@@ -86,38 +86,38 @@ def champion_of(*around: ModelVersionView | ModelDeploymentView, mae: str = "1.4
     return status.phase, gate.reason, gate.champion
 
 
-def test_the_champion_is_what_serves() -> None:
+def test_the_active_version_is_the_champion() -> None:
     versions = [judged(n, fields=spec(n, mae)) for n, mae in ((1, "1.5"), (2, "1.3"))]
     assert champion_of(*versions, deployment(activeVersion=1)) == ("Validated", "Met", 1)
     assert champion_of(*versions, deployment(activeVersion=2)) == ("Rejected", "NotMet", 2)
 
 
-def test_else_the_newest_validated_version_before_it() -> None:
+def test_without_an_active_version_the_newest_validated_one_is_the_champion() -> None:
     around = [judged(1), judged(2), judged(3, "Rejected"), judged(4, "Quarantined"), judged(12), deployment()]
     assert champion_of(*around) == ("Validated", "Met", 2)
     assert champion_of(*(around[:1] + around[2:])) == ("Validated", "Met", 1), "a deleted version is no champion"
 
 
-def test_else_none() -> None:
+def test_the_first_version_has_no_champion() -> None:
     assert champion_of() == ("Validated", "NoChampion", None)
     assert champion_of(judged(1, "Rejected")) == ("Validated", "NoChampion", None)
 
 
-def test_a_champion_whose_object_is_gone_lets_nothing_pass() -> None:
+def test_a_champion_without_its_object_passes_nothing() -> None:
     assert champion_of(judged(2), deployment(activeVersion=3)) == ("Rejected", "MetricMissing", 3)
 
 
-def test_a_champion_that_cannot_be_read_lets_nothing_pass() -> None:
+def test_an_unreadable_champion_passes_nothing() -> None:
     broken = judged(2, fields={**spec(2), "formats": "text"})
     assert champion_of(broken) == ("Rejected", "MetricMissing", 2)
 
 
-def test_a_champion_of_other_rows_lets_nothing_pass() -> None:
+def test_a_champion_judged_on_other_rows_passes_nothing() -> None:
     assert champion_of(judged(2, fields=spec(2, holdoutDigest="b" * 64))) == ("Rejected", "HoldoutDiffers", 2)
 
 
-def beside(champion: int, digest: int) -> dict[str, Any]:
-    """Return the comparison of a trainer: no better than the champion, on rows that it had not learned from."""
+def comparison_with(champion: int, digest: int) -> dict[str, Any]:
+    """Return a comparison: the version is as good as the champion."""
     metric = {"name": "mae", "value": "1.4", "champion": "1.4", "difference": "0", "low": "-0.1", "high": "0.1"}
     return {"champion": champion, "championDigest": f"{digest:064x}", "reason": "Compared", "metrics": [metric]}
 
@@ -125,10 +125,10 @@ def beside(champion: int, digest: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("serves", "comparison", "verdict"),
     [
-        (1, beside(1, 1), ("Validated", "Met", 1)),
-        (2, beside(1, 1), ("Rejected", "ChampionChanged", 2)),
-        (1, beside(1, 7), ("Rejected", "ChampionChanged", 1)),
-        (1, {**beside(1, 1), "reason": "ChampionUnreadable"}, ("Rejected", "ChampionUnreadable", 1)),
+        (1, comparison_with(1, 1), ("Validated", "Met", 1)),
+        (2, comparison_with(1, 1), ("Rejected", "ChampionChanged", 2)),
+        (1, comparison_with(1, 7), ("Rejected", "ChampionChanged", 1)),
+        (1, {**comparison_with(1, 1), "reason": "ChampionUnreadable"}, ("Rejected", "ChampionUnreadable", 1)),
     ],
     ids=["same", "another", "other bytes", "no answer"],
 )
@@ -142,34 +142,34 @@ def test_the_comparison_of_the_trainer_decides(
     assert (status.phase, gate.reason, gate.champion) == verdict
 
 
-def test_a_deployment_that_is_being_deleted_names_no_champion() -> None:
+def test_a_deployment_that_is_being_deleted_has_no_champion() -> None:
     gone = replace(deployment(activeVersion=1), deleting=True)
     assert champion_of(judged(1), judged(2), gone) == ("Validated", "Met", 2)
 
 
-def test_of_two_deployments_the_older_one_names_the_champion() -> None:
+def test_the_older_of_two_deployments_decides_the_champion() -> None:
     newer = replace(deployment("a", activeVersion=2), created=START + timedelta(hours=1))
     assert champion_of(judged(1), judged(2), newer, deployment("b", activeVersion=1)) == ("Validated", "Met", 1)
 
 
-def test_the_versions_before_it_are_judged_first() -> None:
+def test_versions_are_judged_in_order() -> None:
     status, step = after(version(3), version(2), judged(1), version(4))
     assert (status.phase, status.gates) == ("Pending", None)
     assert types(status) == {"Ready": "False", "Reconciling": "True"}
     assert ready(status).message == "earlier versions are judged first"
-    assert told(step) == []
-    waiting = replace(version(3), status=status)
-    assert after(waiting, judged(2, "Rejected"))[0].phase == "Validated"
-    assert after(waiting, replace(version(2), deleting=True))[0].phase == "Validated"
+    assert events_of(step) == []
+    pending = replace(version(3), status=status)
+    assert after(pending, judged(2, "Rejected"))[0].phase == "Validated"
+    assert after(pending, replace(version(2), deleting=True))[0].phase == "Validated"
 
 
 @pytest.mark.parametrize("phase", ["Validated", "Rejected", "Quarantined"])
-def test_it_is_judged_once(phase: str) -> None:
+def test_a_version_is_judged_once(phase: str) -> None:
     view = judged(2, phase, fields=spec(2, "9", [BELOW_2, CHAMPION]))
     assert plan(observed(view, version(1), judged(3), deployment(activeVersion=1))) == NOTHING
 
 
-def test_one_that_is_being_deleted_is_left_alone() -> None:
+def test_a_version_that_is_being_deleted_is_left_alone() -> None:
     assert plan(observed(replace(version(1), deleting=True))) == NOTHING
 
 
@@ -183,10 +183,10 @@ def test_a_version_that_was_rolled_back_is_quarantined() -> None:
     assert types(status) == {"Ready": "False"}
     expected = "ModelDeployment shop does not select this version again (NotReady: its pods were not ready)"
     assert ready(status).message == expected
-    assert told(step) == [("Warning", "Quarantined")]
+    assert events_of(step) == [("Warning", "Quarantined")]
 
 
-def test_quarantine_stays_when_the_list_forgets_it_or_the_deployment_is_gone() -> None:
+def test_quarantine_stays_without_its_entry_and_without_its_deployment() -> None:
     status, _ = after(judged(2), deployment(rejectedVersions=[rejected(2)]))
     view = replace(judged(2), status=status)
     assert plan(observed(view, deployment())) == NOTHING
@@ -194,19 +194,19 @@ def test_quarantine_stays_when_the_list_forgets_it_or_the_deployment_is_gone() -
 
 
 @pytest.mark.parametrize("field", ["candidateVersion", "activeVersion"])
-def test_who_is_taken_again_is_validated_again(field: str) -> None:
+def test_a_quarantined_version_in_use_again_is_validated(field: str) -> None:
     status, _ = after(judged(2), deployment(rejectedVersions=[rejected(2)]))
     takes = deployment(**{field: 2, "rejectedVersions": [rejected(2)]})
     again, step = after(replace(judged(2), status=status), takes)
     assert (again.phase, again.quarantined_by, again.used_by) == ("Validated", None, ["shop"])
     assert types(again) == {"Ready": "True"}
-    assert told(step) == [("Normal", "Reinstated")]
+    assert events_of(step) == [("Normal", "Reinstated")]
 
 
-def test_what_one_deployment_serves_another_cannot_quarantine() -> None:
+def test_a_version_that_another_deployment_serves_is_not_quarantined() -> None:
     both = (deployment("a", rejectedVersions=[rejected(2)]), deployment("b", activeVersion=2))
     status, step = after(judged(2), *both)
-    assert (status.phase, status.used_by, told(step)) == ("Validated", ["b"], [])
+    assert (status.phase, status.used_by, events_of(step)) == ("Validated", ["b"], [])
 
 
 def test_two_quarantines_are_two_events() -> None:
@@ -217,15 +217,15 @@ def test_two_quarantines_are_two_events() -> None:
 
 
 @pytest.mark.parametrize("phase", ["Rejected", "Pending"])
-def test_only_what_was_validated_is_quarantined(phase: str) -> None:
+def test_only_validated_versions_are_quarantined(phase: str) -> None:
     status = plan(observed(judged(2, phase), deployment(rejectedVersions=[rejected(2)]))).status
     assert status is None or (isinstance(status, ModelVersionStatus) and status.phase == "Validated")
 
 
-# ---- who uses it -----------------------------------------------------------------------------------------------------
+# ---- usedBy ----------------------------------------------------------------------------------------------------------
 
 
-def test_it_names_the_deployments_that_use_it() -> None:
+def test_used_by_names_the_deployments() -> None:
     around = (
         deployment("c", candidateVersion=2),
         deployment("b", previousVersion=2),
@@ -238,12 +238,12 @@ def test_it_names_the_deployments_that_use_it() -> None:
     assert left.used_by is None
 
 
-def test_so_many_users_that_the_schema_has_no_room() -> None:
+def test_used_by_is_cut_to_the_limit_of_the_schema() -> None:
     status, _ = after(judged(2), *(deployment(f"d{n:03d}", activeVersion=2) for n in range(40)))
     assert len(status.used_by or ()) == 32
 
 
-# ---- what somebody else wrote ----------------------------------------------------------------------------------------
+# ---- invalid specs and names -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -257,16 +257,16 @@ def test_so_many_users_that_the_schema_has_no_room() -> None:
         {**spec(2), "version": True},
     ],
 )
-def test_nonsense_is_refused_and_crashes_nothing(fields: dict[str, Any]) -> None:
+def test_an_invalid_spec_is_rejected_without_a_crash(fields: dict[str, Any]) -> None:
     nonsense = version(2, fields=fields)
     status, step = after(nonsense, deployment(activeVersion=1, rejectedVersions=[rejected(2)]))
     assert (status.phase, ready(status).reason) == ("Rejected", "InvalidSpec")
     assert "spec." in ready(status).message
-    assert told(step) == [("Warning", "Rejected")]
+    assert events_of(step) == [("Warning", "Rejected")]
     assert after(version(3, fields=spec(3, "1.5", [CHAMPION])), replace(nonsense, status=status))[0].phase
 
 
-def test_a_version_under_another_name_is_refused_and_counts_for_nothing() -> None:
+def test_a_misnamed_version_is_rejected_and_ignored() -> None:
     foreign = replace(version(2), name="mine")
     status, _ = after(foreign)
     assert (status.phase, ready(status).reason) == ("Rejected", "Misnamed")
@@ -276,7 +276,7 @@ def test_a_version_under_another_name_is_refused_and_counts_for_nothing() -> Non
     assert champion_of(replace(judged(2), name="mine")) == ("Validated", "NoChampion", None)
 
 
-def test_a_long_story_fits_into_the_status() -> None:
+def test_a_long_message_is_cut_to_the_limit_of_the_status() -> None:
     gates = [{"metric": "m" * 64, "op": "<", "value": n} for n in range(16)]
     status, _ = after(version(1, fields=spec(1, "1", gates)))
     assert len(ready(status).message) == 1024

@@ -1,7 +1,7 @@
-"""Whatever versions, deployments, crashes and stale views there are: judged once, in order, and at rest in the end.
+"""Random histories of versions: each is judged once and in order, and the operator stops writing in the end.
 
-A hypothesis state machine moves trainers that register, deployments that take and leave versions, users who delete,
-and an operator that sees the others of a model late, dies between its Events and its status, and loses the race for it.
+A hypothesis state machine registers versions, lets deployments serve and reject them, deletes and restores them.
+Its operator sees the other versions of a model late, and can die between its Events and its status.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.unit.operator.core.versions import BELOW_2, CHAMPION, NOW, asked, deployment, rejected, spec, version
+from tests.unit.operator.core.versions import BELOW_2, CHAMPION, NOW, deployment, rejected, spec, version, with_action
 from trainyard_api.meta import ACTION_ANNOTATION, SAVED_ANNOTATION
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
@@ -50,10 +50,10 @@ IMPORTED = (2,)
 numbers = st.integers(1, 3)
 
 
-def compared(champion: int, value: str, answered: bool) -> dict[str, Any]:
-    """Return what a trainer found that was handed this champion."""
+def compared(champion: int, value: str, with_result: bool) -> dict[str, Any]:
+    """Return the comparison that a trainer with this champion reports."""
     metric = {"name": "mae", "value": "1.5", "champion": value, "difference": "0", "low": "-1", "high": "1"}
-    reason = "Compared" if answered else "ChampionIncompatible"
+    reason = "Compared" if with_result else "ChampionIncompatible"
     return {"champion": champion, "championDigest": f"{champion:064x}", "reason": reason, "metrics": [metric]}
 
 
@@ -70,36 +70,36 @@ class Versions(RuleBasedStateMachine):
         self.seen = (self.versions, self.deployments)
         self.next = 1
         self.clock = 0
-        self.told: set[tuple[str, str, str]] = set()
+        self.events: set[tuple[str, str, str]] = set()
         self.verdicts: dict[str, ModelVersionStatus] = {}
-        self.look()
+        self.catch_up()
 
-    # ---- everybody else --------------------------------------------------------------------------------------------
+    # ---- users, trainers and deployments ---------------------------------------------------------------------------
 
     @rule(
         mae=st.sampled_from((None, "0", "1.5", "1.5", "2.5", "-1")),
         gates=st.sampled_from(GATES),
         rows=st.booleans(),
-        beside=st.one_of(st.none(), st.builds(compared, numbers, st.sampled_from(("0", "2")), st.booleans())),
+        comparison=st.one_of(st.none(), st.builds(compared, numbers, st.sampled_from(("0", "2")), st.booleans())),
     )
     def register(
-        self, mae: str | None, gates: list[dict[str, Any]], rows: bool, beside: dict[str, Any] | None = None
+        self, mae: str | None, gates: list[dict[str, Any]], rows: bool, comparison: dict[str, Any] | None = None
     ) -> None:
-        fields = spec(self.next, mae, gates, holdoutDigest="a" * 64 if rows else None, comparison=beside)
+        fields = spec(self.next, mae, gates, holdoutDigest="a" * 64 if rows else None, comparison=comparison)
         self.put(version(self.next, fields=fields))
         self.next += 1
 
     @rule(name=st.sampled_from(("mine", "m-v2", "m-v1")), fields=st.sampled_from(FOREIGN))
-    def somebody_writes_one(self, name: str, fields: dict[str, Any]) -> None:
+    def write_a_foreign_version(self, name: str, fields: dict[str, Any]) -> None:
         if name not in self.versions:
             self.clock += 1
             self.put(version(1, fields=fields, name=name, uid=f"uid-{name}-{self.clock}"))
 
-    @rule(number=numbers, waits=st.booleans())
-    def delete(self, number: int, waits: bool) -> None:
-        """At once, or when somebody's finalizer lets it go."""
+    @rule(number=numbers, finalizer=st.booleans())
+    def delete(self, number: int, finalizer: bool) -> None:
+        """Delete at once, or keep the object until its finalizer is removed."""
         view = self.versions.pop(f"m-v{number}", None)
-        if waits and view is not None:
+        if finalizer and view is not None:
             self.put(replace(view, deleting=True))
 
     @rule(
@@ -108,11 +108,11 @@ class Versions(RuleBasedStateMachine):
     def ask(self, number: int, text: str, why: str | None) -> None:
         view = self.versions.get(f"m-v{number}")
         if view is not None:
-            self.versions[view.name] = asked(view, text, why)
+            self.versions[view.name] = with_action(view, text, why)
 
     @rule(name=deployments, number=numbers, field=st.sampled_from(("active", "candidate", "previous")))
     def serve(self, name: str, number: int, field: str) -> None:
-        """Also a version that is not there, or not Validated: another planner's bug must not become this one's."""
+        """Also take versions that do not exist or are not Validated, as a bug of another planner could."""
         self.set(name, **{f"{field}_version": number})
 
     @rule(name=deployments, number=numbers)
@@ -125,8 +125,8 @@ class Versions(RuleBasedStateMachine):
         self.set(name, **left, rejected_versions=[*known, entry])
 
     @rule(name=deployments, number=numbers)
-    def come_and_go(self, name: str, number: int) -> None:
-        """The usual course: registered, served, rolled back."""
+    def serve_and_roll_back(self, name: str, number: int) -> None:
+        """Register, serve and roll back a version, so that later phases are reached."""
         self.register("1.5", [], True)
         self.keep_up()
         self.serve(name, number, "active")
@@ -142,7 +142,7 @@ class Versions(RuleBasedStateMachine):
 
     @rule(number=numbers)
     def restore(self, number: int) -> None:
-        """A version comes back from a backup: another object without a status."""
+        """Restore a version from a backup: another object without a status."""
         view = self.versions.get(f"m-v{number}")
         if view is None or view.deleting:
             return
@@ -150,7 +150,7 @@ class Versions(RuleBasedStateMachine):
         annotations = {**view.annotations, **({} if text is None else {SAVED_ANNOTATION: text})}
         empty = ModelVersionStatus(observed_generation=-1, phase="Pending")
         uid = f"{view.uid}-restored"
-        self.told |= {(uid, about, reason) for known, about, reason in self.told if known == view.uid}
+        self.events |= {(uid, about, reason) for known, about, reason in self.events if known == view.uid}
         if view.uid in self.verdicts:
             self.verdicts[uid] = self.verdicts[view.uid]
         self.put(saved.recall(SAVES, replace(view, uid=uid, status=empty, annotations=annotations)))
@@ -163,21 +163,21 @@ class Versions(RuleBasedStateMachine):
     # ---- the operator ----------------------------------------------------------------------------------------------
 
     @rule()
-    def look(self) -> None:
-        """Catch up with the watches."""
+    def catch_up(self) -> None:
+        """Deliver all watch events."""
         self.seen = (dict(self.versions), dict(self.deployments))
 
     @rule(number=numbers, dies=st.booleans())
     def reconcile(self, number: int, dies: bool) -> None:
-        """One step on a version as it is, beside the others as they were; the write is guarded by its own state."""
+        """Plan one step for the current version with a possibly stale view of the others."""
         name = f"m-v{number}"
         if name in self.versions:
             self.step(name, *self.seen, dies=dies)
 
     @rule()
     def keep_up(self) -> None:
-        """The usual course, so that later phases are reached."""
-        self.look()
+        """Reconcile every version once, so that later phases are reached."""
+        self.catch_up()
         for name in sorted(self.versions):
             self.step(name, *self.seen)
 
@@ -203,7 +203,7 @@ class Versions(RuleBasedStateMachine):
         assert made.status != view.status
         ModelVersionStatus.model_validate(made.status.wire())
         self.judged_in_order(view, made.status, others)
-        self.told.update((view.uid, event.about, event.reason) for event in made.events)
+        self.events.update((view.uid, event.about, event.reason) for event in made.events)
         if not dies:
             self.put(replace(view, status=made.status, recalled_from=""))
         return True
@@ -213,24 +213,24 @@ class Versions(RuleBasedStateMachine):
     ) -> None:
         if view.status.phase != "Pending" or status.phase != "Validated":
             return
-        waiting = [
+        pending = [
             other.version
             for other in others
             if other.status.phase == "Pending"
             and not other.deleting
             and other.name == f"m-v{other.spec.get('version')}"
         ]
-        assert all(number > view.version for number in waiting), "a lower version was not judged yet"
+        assert all(number > view.version for number in pending), "a lower version was not judged yet"
         assert all(result.passed for result in status.gates or ())
         assert {result.metric for result in status.gates or ()} == {
             gate["metric"] for gate in view.spec.get("gates") or ()
         }
-        beside = view.spec.get("comparison")
+        comparison = view.spec.get("comparison")
         for result in status.gates or ():
-            if result.champion is not None and beside is not None:
-                assert result.champion == beside["champion"], "judged by a comparison with another version"
+            if result.champion is not None and comparison is not None:
+                assert result.champion == comparison["champion"], "judged by a comparison with another version"
 
-    # ---- what always holds -----------------------------------------------------------------------------------------
+    # ---- invariants ------------------------------------------------------------------------------------------------
 
     def put(self, view: ModelVersionView) -> None:
         before = self.versions.get(view.name)
@@ -258,13 +258,13 @@ class Versions(RuleBasedStateMachine):
             assert status.overruled is None or refused
 
     @invariant()
-    def every_verdict_is_told(self) -> None:
+    def every_verdict_has_an_event(self) -> None:
         for uid, status in self.verdicts.items():
             reason = "Rejected" if status.phase == "Rejected" else "Validated"
-            assert (uid, "judged", reason) in self.told
+            assert (uid, "judged", reason) in self.events
         for view in self.versions.values():
             assert view.status.overruled is None or any(
-                uid == view.uid and reason == "Overruled" for uid, _, reason in self.told
+                uid == view.uid and reason == "Overruled" for uid, _, reason in self.events
             )
 
     def teardown(self) -> None:
@@ -272,7 +272,7 @@ class Versions(RuleBasedStateMachine):
             self.converge()
 
     def converge(self) -> None:
-        """Everybody stops: all are judged after one look at each for each that waits, and then nothing is written."""
+        """Reconcile until nothing is written: at most one round for each pending version."""
         for _ in range(len(self.versions) + 2):
             moved = [self.step(name, dict(self.versions), dict(self.deployments)) for name in sorted(self.versions)]
             self.a_verdict_never_changes()

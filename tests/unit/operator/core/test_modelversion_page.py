@@ -1,18 +1,18 @@
-"""docs/modelversion.md tells what the planner does: its tables are compared with what comes out of it."""
+"""The tables of docs/modelversion.md, compared with what the planner does."""
 
 import re
 from typing import get_args
 
 from tests.unit.operator.core.versions import (
     BELOW_2,
-    asked,
     deployment,
+    failed_gate,
     judged,
-    missed,
     observed,
     rejected,
     spec,
     version,
+    with_action,
 )
 from trainyard_api.generate import checkout
 from trainyard_api.modelversion import GateReason, GateResult, ModelVersionSpec, ModelVersionStatus
@@ -29,17 +29,17 @@ SITUATIONS: tuple[VersionState, ...] = (
     observed(version(1, name="mine")),
     observed(judged(1), deployment(rejectedVersions=[rejected(1)])),
     observed(judged(1, "Quarantined"), deployment(candidateVersion=1)),
-    observed(asked(missed(1), "validate/t1")),
+    observed(with_action(failed_gate(1), "validate/t1")),
 )
 
 
 def rows(heading: str) -> list[list[str]]:
-    """Return the cells of the table below a line that begins so."""
+    """Return the cells of the table whose first line begins with ``heading``."""
     table = PAGE[PAGE.index(heading) :].split("\n\n", maxsplit=1)[0].splitlines()[2:]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in table]
 
 
-def test_the_phases() -> None:
+def test_the_page_lists_the_changes_of_phase() -> None:
     happened = set()
     for situation in SITUATIONS:
         status = plan(situation).status
@@ -49,16 +49,16 @@ def test_the_phases() -> None:
     assert {(before, after, reason) for before, after, _, reason in rows("| From | To |")} == happened
 
 
-def test_the_reasons_of_gates() -> None:
-    told = {reason: passed == "yes" for reason, passed, _ in rows("| Reason | Passed |")}
-    assert told == {reason: reason in ("Met", "NoChampion") for reason in get_args(GateReason)}
+def test_the_page_lists_the_reasons_of_gates() -> None:
+    documented = {reason: passed == "yes" for reason, passed, _ in rows("| Reason | Passed |")}
+    assert documented == {reason: reason in ("Met", "NoChampion") for reason in get_args(GateReason)}
 
 
-def test_the_fields() -> None:
+def test_the_page_lists_the_fields() -> None:
     cells = " ".join(row[0] for row in rows("| Field |"))
-    told = set(re.findall(r"`(?:spec|status)\.(\w+)", cells))
+    documented = set(re.findall(r"`(?:spec|status)\.(\w+)", cells))
     fields = {*ModelVersionSpec.model_fields.values(), *ModelVersionStatus.model_fields.values()}
-    assert told == {field.alias for field in fields} - {"observedGeneration", "conditions"}
+    assert documented == {field.alias for field in fields} - {"observedGeneration", "conditions"}
     assert set(re.findall(r"`(\w+)`", next(row[1] for row in rows("| Field |") if "gates[]" in row[0]))) <= {
         field.alias for field in GateResult.model_fields.values()
     }

@@ -1,4 +1,4 @@
-"""How attempts end: every exit code, lost pods, and termination messages that anybody may have written."""
+"""How attempts end: every exit code, lost pods, and termination messages, which any image may write."""
 
 from datetime import timedelta
 from typing import Any
@@ -25,13 +25,13 @@ def test_every_exit_code(code: int) -> None:
     assert f"exit code {code}" in failure.message
 
 
-def test_the_trainers_own_words_win() -> None:
+def test_the_trainers_message_is_used() -> None:
     text = failure_text("DataTooSmall", "5 rows are too few")
     failure = failure_of(child(failed=True), (pod(65, termination_message=text),))
     assert (failure.reason, failure.message) == ("DataTooSmall", "5 rows are too few")
 
 
-def test_plain_text_of_a_users_own_container() -> None:
+def test_the_last_line_of_a_plain_termination_message_is_quoted() -> None:
     text = "Traceback (most recent call last):\n  ...\nValueError:  no  rows\n\n"
     failure = failure_of(child(failed=True), (pod(1, termination_message=text, container="trainer"),))
     assert failure.message == (
@@ -41,42 +41,42 @@ def test_plain_text_of_a_users_own_container() -> None:
     assert (failure.reason, failure.retryable) == ("Crashed", True)
 
 
-def test_a_flood_of_text_is_cut() -> None:
+def test_a_long_termination_message_is_cut() -> None:
     failure = failure_of(child(failed=True), (pod(64, termination_message="x" * 4000),))
     assert len(failure.message) < 1024
     assert (failure.reason, failure.retryable) == ("BadConfig", False)
 
 
 @pytest.mark.parametrize("reason", ["", "two words", "ümlaut", "9lives", "x" * 200])
-def test_a_reason_that_no_condition_could_carry_is_replaced(reason: str) -> None:
+def test_an_invalid_reason_is_replaced(reason: str) -> None:
     text = failure_text(reason[:128], "why")
     assert failure_of(child(failed=True), (pod(65, termination_message=text),)).reason in ("BadData", "x" * 128)
 
 
-def test_memory() -> None:
+def test_an_out_of_memory_kill_is_retried() -> None:
     failure = failure_of(child(failed=True), (pod(137, exit_reason="OOMKilled"),))
     assert (failure.reason, failure.retryable) == ("OOMKilled", True)
 
 
-def test_deadline_is_final_whatever_the_pod_says() -> None:
+def test_an_exceeded_deadline_is_final() -> None:
     failure = failure_of(child(failed=True, failure_reason="DeadlineExceeded"), (pod(75),))
     assert (failure.reason, failure.retryable) == ("DeadlineExceeded", False)
 
 
 @pytest.mark.parametrize("pods", [(), (pod(),), (pod(0),)])
-def test_no_pod_that_tells_why(pods: tuple[object, ...]) -> None:
+def test_without_a_failed_pod_the_reason_is_pod_lost(pods: tuple[object, ...]) -> None:
     failure = failure_of(child(failed=True, failure_message="BackoffLimitExceeded"), pods)  # type: ignore[arg-type]
     assert (failure.reason, failure.retryable) == ("PodLost", True)
     assert "BackoffLimitExceeded" in failure.message
 
 
-def test_the_newest_pod_that_was_not_disrupted_speaks() -> None:
+def test_the_newest_undisrupted_pod_gives_the_exit_code() -> None:
     later = START + timedelta(seconds=9)
     pods = (pod(65), pod(143, created=later, disrupted=True), pod(69, created=later, name="z"))
     assert failure_of(child(failed=True), pods).exit_code == 69
 
 
-def test_success_needs_a_result_of_success() -> None:
+def test_success_needs_a_valid_result() -> None:
     assert isinstance(success_of(child(), (pod(0, termination_message=result_text()),)), TrainingResult)
     for pods in (
         (pod(0),),
@@ -92,14 +92,14 @@ def test_success_needs_a_result_of_success() -> None:
 
 
 @pytest.mark.parametrize("pods", [(), (pod(1),), (pod(143, disrupted=True),)])
-def test_a_result_that_went_with_its_pod_is_fetched_by_another_attempt(pods: tuple[PodView, ...]) -> None:
+def test_a_result_lost_with_its_pod_is_retried(pods: tuple[PodView, ...]) -> None:
     failure = success_of(child(), pods)
     assert isinstance(failure, Failure)
     assert (failure.reason, failure.retryable) == ("ResultMissing", True)
     assert "Job diabetes-1 is complete, but its pod and the result" in failure.message
 
 
-def test_a_newer_trainers_fields_are_ignored() -> None:
+def test_unknown_fields_of_a_newer_trainer_are_ignored() -> None:
     artifact = {"uri": "s3://m/x", "manifestSha256": "a" * 64, "sizeBytes": 1, "compression": "zstd"}
     text = result_text(artifact=artifact, surprise={"a": 1})
     assert isinstance(success_of(child(), (pod(0, termination_message=text),)), TrainingResult)
@@ -114,7 +114,7 @@ def test_quantities(quantity: int | str, size: int) -> None:
 
 
 @pytest.mark.parametrize("quantity", ["", "Gi", "1Xi", "1e99999"])
-def test_what_is_no_quantity(quantity: str) -> None:
+def test_invalid_quantities_are_refused(quantity: str) -> None:
     with pytest.raises(ValueError, match=repr(quantity)):
         to_bytes(quantity)
 
@@ -141,21 +141,21 @@ def test_growth_rounds_up_to_mebibytes() -> None:
     ],
 )
 @pytest.mark.parametrize("code", [None, 75, 137, 143])
-def test_what_stopped_a_pod_from_outside_is_told_before_its_last_word(
+def test_an_external_cause_is_reported_instead_of_the_termination_message(
     code: int | None, facts: dict[str, Any], reason: str, words: str
 ) -> None:
-    said = failure_text("Interrupted", "the script was stopped by a signal")
-    failure = failure_of(child(failed=True), (pod(code, termination_message=said, node="n1", **facts),))
+    termination_message = failure_text("Interrupted", "the script was stopped by a signal")
+    failure = failure_of(child(failed=True), (pod(code, termination_message=termination_message, node="n1", **facts),))
     assert (failure.reason, failure.retryable, failure.exit_code) == (reason, True, code)
     assert words in failure.message
 
 
-def test_its_own_verdict_on_the_data_is_not_hidden_by_an_eviction() -> None:
+def test_an_eviction_does_not_hide_a_final_exit_code() -> None:
     assert failure_of(child(failed=True), (pod(65, cause="Evicted"),)).reason == "BadData"
     assert failure_of(child(failed=True), (pod(137, exit_reason="OOMKilled", deleting=True),)).reason == "OOMKilled"
 
 
-def test_a_pod_that_is_gone_was_deleted() -> None:
+def test_a_missing_pod_is_reported_as_deleted() -> None:
     failure = failure_of(child(failed=True, failure_message="Job has reached the specified backoff limit"), ())
     assert failure.message == (
         "the pod of Job diabetes-1 is gone: it was deleted, or its node was removed (Job has reached the specified "

@@ -1,4 +1,4 @@
-"""The planner of TrainingJobs, question by question."""
+"""The planner of TrainingJobs: attempts, results, retries, conditions and progress."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -27,13 +27,13 @@ from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training.planner import plan
 
 
-def test_a_new_job_gets_its_attempt_at_once() -> None:
+def test_a_new_job_starts_its_first_attempt_at_once() -> None:
     (action,) = plan(observed()).actions
     assert isinstance(action, Create)
     assert action.body["metadata"]["name"] == "diabetes-1"
 
 
-def test_a_job_that_goes_is_left_to_the_garbage_collector() -> None:
+def test_a_job_that_is_being_deleted_is_left_alone() -> None:
     assert plan(observed(job_view(deleting=True), child())) == NOTHING
 
 
@@ -44,38 +44,38 @@ def test_a_job_that_goes_is_left_to_the_garbage_collector() -> None:
         ({"ready": 1}, "Running"),
     ],
 )
-def test_an_attempt_under_way(facts: dict[str, Any], phase: str) -> None:
-    answer = plan(observed(job_view(), child(**facts)))
-    assert phase_of(answer) == phase
-    assert [event.reason for event in answer.events] == ["AttemptStarted"]
+def test_the_phase_follows_the_pods_of_the_attempt(facts: dict[str, Any], phase: str) -> None:
+    step = plan(observed(job_view(), child(**facts)))
+    assert phase_of(step) == phase
+    assert [event.reason for event in step.events] == ["AttemptStarted"]
 
 
-def test_a_report_means_running() -> None:
+def test_a_progress_report_sets_running() -> None:
     reported = TrainerStatus(sequence=1, progress_percentage=3, last_updated_time=T0)
-    answer = plan(observed(job_view({"phase": "Starting", "attempts": [OPEN]}), child(), reported=reported))
-    assert phase_of(answer) == "Running"
-    assert answer.status is not None
-    assert answer.status.trainer_status is not None
-    assert answer.status.trainer_status.progress_percentage == 3
+    step = plan(observed(job_view({"phase": "Starting", "attempts": [OPEN]}), child(), reported=reported))
+    assert phase_of(step) == "Running"
+    assert step.status is not None
+    assert step.status.trainer_status is not None
+    assert step.status.trainer_status.progress_percentage == 3
 
 
-def test_a_pod_that_does_not_start_is_looked_at_after_a_while() -> None:
+def test_pods_are_read_if_the_attempt_is_not_ready_after_30_seconds() -> None:
     job = job_view({"phase": "Starting", "attempts": [OPEN]})
     assert plan(observed(job, child(), after=29)).needs == ()
     assert plan(observed(job, child(), after=30)).needs == (Need(Fact.PODS, "diabetes-1"),)
     pods = {"diabetes-1": (pod(phase="Pending", waiting="ImagePullBackOff: no such image"),)}
-    answer = plan(observed(job, child(), after=30, pods=pods))
-    assert answer.status is not None
-    assert "ImagePullBackOff: no such image" in (answer.status.conditions or [])[0].message
-    assert answer.requeue_after == 30
+    step = plan(observed(job, child(), after=30, pods=pods))
+    assert step.status is not None
+    assert "ImagePullBackOff: no such image" in (step.status.conditions or [])[0].message
+    assert step.requeue_after == 30
 
 
-def test_the_end_is_read_from_the_pods_first() -> None:
-    for end in ({"complete": True}, {"failed": True}):
-        assert plan(observed(job_view(RUNNING), child(**end))).needs == (Need(Fact.PODS, "diabetes-1"),)
+def test_the_pods_are_read_before_an_attempt_ends() -> None:
+    for facts in ({"complete": True}, {"failed": True}):
+        assert plan(observed(job_view(RUNNING), child(**facts))).needs == (Need(Fact.PODS, "diabetes-1"),)
 
 
-def test_success_step_by_step() -> None:
+def test_a_complete_job_gets_its_version_and_then_succeeds() -> None:
     done = child(complete=True, end=START + timedelta(seconds=60), image="t:1")
     seen = observed(
         job_view(RUNNING), done, after=61, pods={"diabetes-1": (pod(0, termination_message=result_text()),)}
@@ -83,31 +83,31 @@ def test_success_step_by_step() -> None:
     assert plan(seen).needs == (Need(Fact.VERSION, "diabetes-v1"),)
     (action,) = plan(replace(seen, versions={"diabetes-v1": None})).actions
     assert isinstance(action, Create)
-    answer = plan(replace(seen, versions={"diabetes-v1": VERSION}))
-    assert phase_of(answer) == "Succeeded"
-    assert answer.status is not None
-    assert answer.status.completion_time == "2026-11-21T08:01:00Z"
-    assert [(c.type, c.status) for c in answer.status.conditions or ()] == [("Ready", "True"), ("Complete", "True")]
+    step = plan(replace(seen, versions={"diabetes-v1": VERSION}))
+    assert phase_of(step) == "Succeeded"
+    assert step.status is not None
+    assert step.status.completion_time == "2026-11-21T08:01:00Z"
+    assert [(c.type, c.status) for c in step.status.conditions or ()] == [("Ready", "True"), ("Complete", "True")]
 
 
-def test_an_attempt_that_nobody_watched_is_told_with_its_end() -> None:
-    """The operator was away from before the attempt's first status until after its end."""
+def test_an_unobserved_attempt_gets_both_events() -> None:
+    """The operator was not running between the start and the end of the attempt."""
     done = child(complete=True, end=START + timedelta(seconds=60))
     pods = {"diabetes-1": (pod(0, termination_message=result_text()),)}
-    answer = plan(observed(job_view(), done, after=61, pods=pods, versions={"diabetes-v1": VERSION}))
-    assert [event.reason for event in answer.events] == ["AttemptStarted", "Succeeded"]
+    step = plan(observed(job_view(), done, after=61, pods=pods, versions={"diabetes-v1": VERSION}))
+    assert [event.reason for event in step.events] == ["AttemptStarted", "Succeeded"]
 
 
-def test_objective_is_picked_from_the_metrics() -> None:
+def test_the_objective_value_is_read_from_the_metrics() -> None:
     spec = {**SPEC, "objective": {"metric": "mae"}}
     pods = {"diabetes-1": (pod(0, termination_message=result_text()),)}
     seen = observed(job_view(RUNNING, spec=spec), child(complete=True), pods=pods, versions={"diabetes-v1": VERSION})
-    answer = plan(seen)
-    assert answer.status is not None
-    assert answer.status.objective_value == "1.5"
+    step = plan(seen)
+    assert step.status is not None
+    assert step.status.objective_value == "1.5"
 
 
-def test_a_version_that_the_server_refuses() -> None:
+def test_a_refused_version_is_retried_or_fails_the_job() -> None:
     pods = {"diabetes-1": (pod(0, termination_message=result_text()),)}
     seen = observed(job_view(RUNNING), child(complete=True), pods=pods, versions={"diabetes-v1": None})
     later = plan(replace(seen, refused=Refusal("quota", permanent=False)))
@@ -116,20 +116,20 @@ def test_a_version_that_the_server_refuses() -> None:
     assert (phase_of(never), reason_of(never)) == ("Failed", "VersionRefused")
 
 
-@pytest.mark.parametrize(("wait", "creates"), [(9.9, False), (10.0, True), (-100.0, False)])
-def test_back_off(wait: float, creates: bool) -> None:
-    """A node's clock may run ahead: still never longer than the pause."""
-    answer = plan(observed(job_view(RETRYING), child(failed=True), after=wait))
-    assert bool(answer.actions) == creates
-    assert answer.requeue_after is None if creates else 0 < (answer.requeue_after or 0) <= 10
+@pytest.mark.parametrize(("seconds", "creates"), [(9.9, False), (10.0, True), (-100.0, False)])
+def test_the_next_attempt_starts_after_the_pause(seconds: float, creates: bool) -> None:
+    """The clock of a node may be ahead. The wait is never longer than the pause."""
+    step = plan(observed(job_view(RETRYING), child(failed=True), after=seconds))
+    assert bool(step.actions) == creates
+    assert step.requeue_after is None if creates else 0 < (step.requeue_after or 0) <= 10
 
 
 @pytest.mark.parametrize(("number", "pause"), [(1, 10), (2, 20), (3, 40), (6, 300)])
-def test_back_off_doubles_up_to_its_limit(number: int, pause: float) -> None:
+def test_the_pause_doubles_up_to_its_limit(number: int, pause: float) -> None:
     failed = [{**ENDED, "number": each, "jobName": f"diabetes-{each}"} for each in range(1, number + 1)]
     spec = {**SPEC, "retry": {**SPEC["retry"], "maxAttempts": 10}}
-    answer = plan(observed(job_view({"phase": "Retrying", "attempts": failed}, spec=spec)))
-    assert answer.requeue_after == pause
+    step = plan(observed(job_view({"phase": "Retrying", "attempts": failed}, spec=spec)))
+    assert step.requeue_after == pause
 
 
 def test_the_next_attempt_waits_until_the_old_pods_are_gone() -> None:
@@ -137,7 +137,7 @@ def test_the_next_attempt_waits_until_the_old_pods_are_gone() -> None:
         assert plan(observed(job_view(RETRYING), child(failed=True, **facts), after=99)) == NOTHING
 
 
-def test_memory_grows_with_the_kills_so_far() -> None:
+def test_memory_grows_with_each_out_of_memory_kill() -> None:
     (action,) = plan(
         observed(job_view({"attempts": [{**ENDED, "reason": "OOMKilled", "exitCode": 137}]}), after=99)
     ).actions
@@ -146,37 +146,37 @@ def test_memory_grows_with_the_kills_so_far() -> None:
     assert container["resources"]["limits"]["memory"] == "3072Mi"
 
 
-def test_a_missing_job_is_looked_for_before_it_counts() -> None:
+def test_a_missing_job_is_read_before_it_counts_as_deleted() -> None:
     seen = observed(job_view(RUNNING))
     assert plan(seen).needs == (Need(Fact.JOB, "diabetes-1"),)
-    answer = plan(replace(seen, missing=frozenset({"diabetes-1"})))
-    assert (phase_of(answer), reason_of(answer)) == ("Retrying", "ChildDeleted")
+    step = plan(replace(seen, missing=frozenset({"diabetes-1"})))
+    assert (phase_of(step), reason_of(step)) == ("Retrying", "ChildDeleted")
 
 
-def test_no_storage_is_one_clear_sentence() -> None:
+def test_a_job_without_storage_fails_with_the_field_in_the_message() -> None:
     spec = {key: value for key, value in SPEC.items() if key != "storage"}
-    answer = plan(observed(job_view(spec=spec)))
-    assert (phase_of(answer), reason_of(answer)) == ("Failed", "InvalidSpec")
-    assert "spec.storage.uri" in answer.events[0].message
+    step = plan(observed(job_view(spec=spec)))
+    assert (phase_of(step), reason_of(step)) == ("Failed", "InvalidSpec")
+    assert "spec.storage.uri" in step.events[0].message
 
 
-def test_a_default_storage_that_cannot_be_used() -> None:
+def test_an_unsupported_default_storage_is_named() -> None:
     spec = {key: value for key, value in SPEC.items() if key != "storage"}
     config = CONFIG.model_copy(update={"storage": StorageDefaults(uri="gs://models")})
-    answer = plan(observed(job_view(spec=spec), config=config))
-    assert "'gs://models' is invalid" in answer.events[0].message
+    step = plan(observed(job_view(spec=spec), config=config))
+    assert "'gs://models' is invalid" in step.events[0].message
 
 
-def test_a_change_of_the_operators_storage_does_not_touch_what_runs() -> None:
+def test_changed_storage_defaults_do_not_affect_a_running_job() -> None:
     spec = {key: value for key, value in SPEC.items() if key != "storage"}
     assert phase_of(plan(observed(job_view(spec=spec), child(ready=1)))) == "Running"
 
 
-def test_cancel_deletes_first() -> None:
+def test_a_cancelled_job_deletes_its_child_first() -> None:
     spec = {**SPEC, "cancel": True}
-    told = plan(observed(job_view(RUNNING, spec=spec), child()))
-    assert (phase_of(told), reason_of(told)) == ("Running", "Cancelling"), "at once, before anything is deleted"
-    marked = replace(job_view(RUNNING, spec=spec), status=told.status)
+    step = plan(observed(job_view(RUNNING, spec=spec), child()))
+    assert (phase_of(step), reason_of(step)) == ("Running", "Cancelling"), "at once, before anything is deleted"
+    marked = replace(job_view(RUNNING, spec=spec), status=step.status)
     assert plan(observed(marked, child())).actions == (Delete("Job", "diabetes-1", "uid-1"),)
     assert plan(observed(marked, child(deleting=True))) == NOTHING
     assert plan(observed(job_view(RUNNING, spec=spec))).needs == (Need(Fact.JOB, "diabetes-1"),), "it may be unseen"
@@ -184,7 +184,7 @@ def test_cancel_deletes_first() -> None:
 
 
 @pytest.mark.parametrize("phase", sorted(TERMINAL_PHASES))
-def test_terminal_phases_stay_and_stop_stray_jobs(phase: str) -> None:
+def test_terminal_phases_stay_and_running_children_are_deleted(phase: str) -> None:
     job = job_view({"phase": phase, "observedGeneration": 1})
     assert plan(observed(job, child(failed=True), reported=TrainerStatus(sequence=9))) == NOTHING
     assert plan(observed(job, child(ready=1))).actions == (Delete("Job", "diabetes-1", "uid-1"),)
@@ -216,7 +216,7 @@ def test_conditions_of_each_phase(phase: Any, expected: dict[str, str]) -> None:
     assert {c.observed_generation for c in found} == {3}
 
 
-def test_transition_time_moves_with_the_status_alone() -> None:
+def test_transition_time_changes_only_with_the_status() -> None:
     first = conditions_for("Starting", "A", "m", generation=1, now=START, before=())
     later = START + timedelta(minutes=1)
     second = conditions_for("Running", "B", "n", generation=1, now=later, before=first)
@@ -237,7 +237,7 @@ def test_transition_time_moves_with_the_status_alone() -> None:
         ({"progress_percentage": 1}, {"progress_percentage": 2}, -1000, 6),
     ],
 )
-def test_progress_is_written_every_five_seconds_and_per_cent(
+def test_progress_is_written_at_a_limited_rate(
     stored: dict[str, Any] | None, reported: dict[str, Any], after: float, due: float | None
 ) -> None:
     before = TrainerStatus(last_updated_time=T0, sequence=1, **stored) if stored is not None else None
@@ -245,11 +245,11 @@ def test_progress_is_written_every_five_seconds_and_per_cent(
     assert seconds_until_due(before, TrainerStatus(sequence=2, **reported), now) == due
 
 
-def test_held_back_progress_is_told_with_the_end() -> None:
+def test_the_last_progress_is_written_with_the_end() -> None:
     status = {**RUNNING, "trainerStatus": {"progressPercentage": 10, "lastUpdatedTime": T0, "sequence": 1}}
     last = TrainerStatus(progress_percentage=40, sequence=2, last_updated_time=T0)
     for code in (1, 65):
         pods = {"diabetes-1": (pod(code),)}
-        answer = plan(observed(job_view(status), child(failed=True), reported=last, pods=pods, after=1))
-        assert answer.status is not None
-        assert answer.status.trainer_status == last
+        step = plan(observed(job_view(status), child(failed=True), reported=last, pods=pods, after=1))
+        assert step.status is not None
+        assert step.status.trainer_status == last

@@ -1,4 +1,4 @@
-"""What the planner does in any state: it answers, always the same, and comes to rest."""
+"""The planner in any state: it is deterministic, and it stops writing."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -158,18 +158,18 @@ MOST_STATUSES = 4
 
 @settings(max_examples=600, deadline=None)
 @given(states())
-def test_total_deterministic_and_at_rest_after_its_own_status(seen: TrainingState) -> None:
-    answer = plan(seen)
-    assert plan(seen) == answer
-    assert sum((bool(answer.needs), bool(answer.actions), answer.status is not None)) <= 1
-    if answer.requeue_after is not None:
-        assert 0 < answer.requeue_after <= 20_000
+def test_any_state_has_one_next_step_and_no_endless_writes(seen: TrainingState) -> None:
+    step = plan(seen)
+    assert plan(seen) == step
+    assert sum((bool(step.needs), bool(step.actions), step.status is not None)) <= 1
+    if step.requeue_after is not None:
+        assert 0 < step.requeue_after <= 20_000
     if seen.job.finished:
-        assert phase_of(answer) in (None, seen.job.status.phase)
+        assert phase_of(step) in (None, seen.job.status.phase)
     for _ in range(MOST_STATUSES):
-        if answer.status is None:
+        if step.status is None:
             return
-        assert TrainingJobStatus.model_validate(answer.status.wire()) == answer.status, "the API server would refuse it"
-        seen = replace(seen, job=replace(seen.job, status=answer.status))
-        answer = plan(seen)
+        assert TrainingJobStatus.model_validate(step.status.wire()) == step.status, "the API server would refuse it"
+        seen = replace(seen, job=replace(seen.job, status=step.status))
+        step = plan(seen)
     raise AssertionError("it writes one status after another and never comes to rest")

@@ -1,4 +1,4 @@
-"""The planner beyond the straight path: stopping and going on, deadlines, Jobs of what is over."""
+"""The planner of TrainingJobs: suspend, cancel, deadlines, retries and finished jobs."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -42,69 +42,69 @@ def suspended_spec(**more: Any) -> dict[str, Any]:
     return {**SPEC, "suspend": True, **more}
 
 
-def test_suspension_is_written_down_before_the_job_is_deleted() -> None:
+def test_suspension_is_recorded_before_the_job_is_deleted() -> None:
     job = job_view(RUNNING, spec=suspended_spec())
-    told = plan(observed(job, child(ready=1)))
-    assert (phase_of(told), reason_of(told)) == ("Running", "Suspending")
-    marked = stored(job, told)
+    first = plan(observed(job, child(ready=1)))
+    assert (phase_of(first), reason_of(first)) == ("Running", "Suspending")
+    marked = stored(job, first)
     assert plan(observed(marked, child(ready=1))).actions == (Delete("Job", "diabetes-1", "uid-1"),)
     assert plan(observed(marked, child(deleting=True))) == NOTHING, "its pods are still there"
     assert plan(observed(marked)).needs == (Need(Fact.JOB, "diabetes-1"),)
-    answer = plan(observed(marked, missing=GONE, after=60))
-    assert (phase_of(answer), reason_of(answer)) == ("Suspended", "Suspended")
-    assert answer.status is not None
-    (entry,) = answer.status.attempts or []
+    step = plan(observed(marked, missing=GONE, after=60))
+    assert (phase_of(step), reason_of(step)) == ("Suspended", "Suspended")
+    assert step.status is not None
+    (entry,) = step.status.attempts or []
     assert (entry.reason, entry.end) == ("Suspended", at(60))
-    assert answer.status.active_seconds == 60
-    assert [event.reason for event in answer.events] == ["Suspended"]
-    assert plan(observed(stored(job, answer), after=10**6)) == NOTHING
+    assert step.status.active_seconds == 60
+    assert [event.reason for event in step.events] == ["Suspended"]
+    assert plan(observed(stored(job, step), after=10**6)) == NOTHING
 
 
-def test_suspended_before_the_first_start() -> None:
+def test_a_job_is_suspended_before_its_first_attempt() -> None:
     job = job_view(spec=suspended_spec())
     assert plan(observed(job)).needs == (Need(Fact.JOB, "diabetes-1"),), "the answer to its creation may be lost"
-    answer = plan(observed(job, missing=GONE))
-    assert phase_of(answer) == "Suspended"
-    assert plan(observed(stored(job, answer), after=10**6)) == NOTHING
+    step = plan(observed(job, missing=GONE))
+    assert phase_of(step) == "Suspended"
+    assert plan(observed(stored(job, step), after=10**6)) == NOTHING
 
 
-def test_suspended_in_a_pause_between_attempts() -> None:
+def test_a_job_is_suspended_between_two_attempts() -> None:
     job = job_view(RETRYING, spec=suspended_spec())
-    answer = plan(observed(job, child(failed=True), missing=NEXT_GONE))
-    assert phase_of(answer) == "Suspended"
-    assert answer.status is not None
-    assert answer.status.attempts == job.status.attempts, "the failure stays a failure"
+    step = plan(observed(job, child(failed=True), missing=NEXT_GONE))
+    assert phase_of(step) == "Suspended"
+    assert step.status is not None
+    assert step.status.attempts == job.status.attempts, "the failure stays a failure"
 
 
-def test_a_job_that_was_not_known_yet_is_suspended_too() -> None:
-    """The write of its attempt was lost, or another replica made it: the number is used up."""
+def test_an_unrecorded_attempt_is_suspended_too() -> None:
+    """The status write of its attempt was lost, or another replica created the Job: the attempt number is used."""
     job = job_view({"phase": "Suspended"}, spec=suspended_spec())
-    told = plan(observed(job, child()))
-    assert told.status is not None
-    assert [entry.job_name for entry in told.status.attempts or []] == ["diabetes-1"]
+    first = plan(observed(job, child()))
+    assert first.status is not None
+    assert [entry.job_name for entry in first.status.attempts or []] == ["diabetes-1"]
 
 
-def test_resumed_it_waits_like_any_other_and_then_starts_at_once() -> None:
+def test_a_resumed_job_is_pending_and_then_starts() -> None:
     job = job_view({"phase": "Suspended", "attempts": [SUSPENDED_ENTRY], "activeSeconds": 5})
-    answer = plan(observed(job))
-    assert (phase_of(answer), reason_of(answer)) == ("Pending", "Resumed")
-    assert created(plan(observed(stored(job, answer))))["metadata"]["name"] == "diabetes-2"
+    step = plan(observed(job))
+    assert (phase_of(step), reason_of(step)) == ("Pending", "Resumed")
+    assert created(plan(observed(stored(job, step))))["metadata"]["name"] == "diabetes-2"
 
 
-def test_a_suspension_taken_back_in_the_middle_is_no_failure() -> None:
+def test_a_withdrawn_suspension_is_not_a_failure() -> None:
     marked = job_view({**RUNNING, **conditions("Running", "Suspending")})
     assert phase_of(plan(observed(marked, child(ready=1)))) == "Running"
     assert reason_of(plan(observed(marked, child(ready=1)))) == "Running", "nothing was deleted yet"
-    told = stored(marked, plan(observed(marked, child(deleting=True))))
-    assert plan(observed(told, child(deleting=True))) == NOTHING
+    first = stored(marked, plan(observed(marked, child(deleting=True))))
+    assert plan(observed(first, child(deleting=True))) == NOTHING
     assert plan(observed(marked, child(deleting=True, failed=True))) == NOTHING, "SIGTERM is what ended it"
-    answer = plan(observed(marked, missing=GONE))
-    assert phase_of(answer) == "Suspended"
-    assert phase_of(plan(observed(stored(marked, answer)))) == "Pending"
+    step = plan(observed(marked, missing=GONE))
+    assert phase_of(step) == "Suspended"
+    assert phase_of(plan(observed(stored(marked, step)))) == "Pending"
 
 
 @pytest.mark.parametrize("stopped", [{"suspend": True}, {"cancel": True}], ids=["suspend", "cancel"])
-def test_success_in_the_same_second_wins(stopped: dict[str, Any]) -> None:
+def test_a_job_that_completes_while_it_is_stopped_succeeds(stopped: dict[str, Any]) -> None:
     pods = {"diabetes-1": (pod(0, termination_message=result_text()),)}
     job = job_view(RUNNING, spec={**SPEC, **stopped})
     assert plan(observed(job, child(complete=True), pods=pods)).needs == (Need(Fact.VERSION, "diabetes-v1"),)
@@ -112,21 +112,21 @@ def test_success_in_the_same_second_wins(stopped: dict[str, Any]) -> None:
     assert phase_of(plan(gone)) in (None, "Cancelled"), "deleted before its result was read: no result, no success"
 
 
-def test_a_failure_in_the_same_second_counts() -> None:
+def test_a_job_that_fails_while_it_is_suspended_counts_as_failed() -> None:
     pods = {"diabetes-1": (pod(65, termination_message=failure_text("BadData", "no column x")),)}
-    answer = plan(observed(job_view(RUNNING, spec=suspended_spec()), child(failed=True), pods=pods))
-    assert (phase_of(answer), reason_of(answer)) == ("Failed", "BadData")
+    step = plan(observed(job_view(RUNNING, spec=suspended_spec()), child(failed=True), pods=pods))
+    assert (phase_of(step), reason_of(step)) == ("Failed", "BadData")
 
 
-def test_suspended_and_cancelled() -> None:
+def test_a_suspended_job_can_be_cancelled() -> None:
     job = job_view({"phase": "Suspended", "attempts": [SUSPENDED_ENTRY]}, spec=suspended_spec(cancel=True))
-    answer = plan(observed(job, missing=NEXT_GONE))
-    assert phase_of(answer) == "Cancelled"
-    assert answer.status is not None
-    assert answer.status.attempts == job.status.attempts
+    step = plan(observed(job, missing=NEXT_GONE))
+    assert phase_of(step) == "Cancelled"
+    assert step.status is not None
+    assert step.status.attempts == job.status.attempts
 
 
-def test_suspensions_are_neither_failures_nor_pauses_nor_growth() -> None:
+def test_suspensions_cause_no_failure_pause_or_memory_growth() -> None:
     entries = [
         {**ENDED, "reason": "OOMKilled", "exitCode": 137},
         {**SUSPENDED_ENTRY, "number": 2, "jobName": "diabetes-2"},
@@ -140,12 +140,12 @@ def test_suspensions_are_neither_failures_nor_pauses_nor_growth() -> None:
     assert limits["memory"] == "3072Mi", "grown once"
     running = {"phase": "Running", "attempts": [*entries, {"number": 4, "jobName": "diabetes-4", "start": T0}]}
     failed = observed(job_view(running, spec=spec), child(4, failed=True), pods={"diabetes-4": (pod(1),)})
-    answer = plan(failed)
-    assert phase_of(answer) == "Failed"
-    assert "attempt 2 of 2 failed" in message_of(answer)
+    step = plan(failed)
+    assert phase_of(step) == "Failed"
+    assert "attempt 2 of 2 failed" in message_of(step)
 
 
-def test_the_list_forgets_suspensions_before_failures() -> None:
+def test_the_attempt_list_drops_suspensions_before_failures() -> None:
     entries = [{**ENDED, "number": n, "jobName": f"diabetes-{n}"} for n in range(1, 10)]
     entries.append({**SUSPENDED_ENTRY, "number": 10, "jobName": "diabetes-10"})
     seen = observed(job_view({"attempts": entries}))
@@ -157,21 +157,21 @@ def test_the_list_forgets_suspensions_before_failures() -> None:
 # ---- cancel ----------------------------------------------------------------------------------------------------------
 
 
-def test_cancelled_in_a_pause_between_attempts() -> None:
-    answer = plan(observed(job_view(RETRYING, spec={**SPEC, "cancel": True}), child(failed=True), missing=NEXT_GONE))
-    assert phase_of(answer) == "Cancelled"
-    assert answer.status is not None
-    assert (answer.status.attempts or [])[0].reason == "Crashed"
+def test_a_job_is_cancelled_between_two_attempts() -> None:
+    step = plan(observed(job_view(RETRYING, spec={**SPEC, "cancel": True}), child(failed=True), missing=NEXT_GONE))
+    assert phase_of(step) == "Cancelled"
+    assert step.status is not None
+    assert (step.status.attempts or [])[0].reason == "Crashed"
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-def test_cancelling_what_is_over_is_acknowledged_and_nothing_else(phase: str) -> None:
+def test_cancelling_a_finished_job_only_updates_observed_generation(phase: str) -> None:
     job = job_view({"phase": phase, "observedGeneration": 1}, spec={**SPEC, "cancel": True}, generation=2)
-    answer = plan(observed(job))
-    assert answer.status == job.status.model_copy(update={"observed_generation": 2})
+    step = plan(observed(job))
+    assert step.status == job.status.model_copy(update={"observed_generation": 2})
 
 
-def test_a_version_that_nobody_may_make_can_be_cancelled() -> None:
+def test_a_job_whose_version_is_refused_can_be_cancelled() -> None:
     pods = {"diabetes-1": (pod(0, termination_message=result_text()),)}
     job = job_view(RUNNING, spec={**SPEC, "cancel": True})
     refused = Refusal("quota", permanent=False)
@@ -186,7 +186,7 @@ def limited(**more: Any) -> dict[str, Any]:
     return {**SPEC, "activeDeadlineSeconds": 100, **more}
 
 
-def test_each_job_gets_the_running_time_that_is_left() -> None:
+def test_each_attempt_gets_the_remaining_running_time() -> None:
     assert created(plan(observed(job_view(spec=limited()))))["spec"]["activeDeadlineSeconds"] == 100
     status = {**RETRYING, "activeSeconds": 70}
     body = created(plan(observed(job_view(status, spec=limited()), child(failed=True), after=10)))
@@ -196,15 +196,15 @@ def test_each_job_gets_the_running_time_that_is_left() -> None:
 def test_running_time_is_counted_when_an_attempt_ends() -> None:
     pods = {"diabetes-1": (pod(1, finished_at=START + timedelta(seconds=42)),)}
     job = job_view({**RUNNING, "activeSeconds": 5}, spec=limited())
-    answer = plan(observed(job, child(failed=True, deadline=95), pods=pods, after=50))
-    assert answer.status is not None
-    assert answer.status.active_seconds == 47
+    step = plan(observed(job, child(failed=True, deadline=95), pods=pods, after=50))
+    assert step.status is not None
+    assert step.status.active_seconds == 47
 
 
-def test_no_running_time_left_is_the_end_without_a_pause() -> None:
-    answer = plan(observed(job_view({**RETRYING, "activeSeconds": 100}, spec=limited()), child(failed=True)))
-    assert (phase_of(answer), reason_of(answer)) == ("Failed", "DeadlineExceeded")
-    assert "100 s" in message_of(answer)
+def test_a_job_without_remaining_running_time_fails_at_once() -> None:
+    step = plan(observed(job_view({**RETRYING, "activeSeconds": 100}, spec=limited()), child(failed=True)))
+    assert (phase_of(step), reason_of(step)) == ("Failed", "DeadlineExceeded")
+    assert "100 s" in message_of(step)
 
 
 @pytest.mark.parametrize(
@@ -219,15 +219,15 @@ def test_no_running_time_left_is_the_end_without_a_pause() -> None:
         (None, None, None),
     ],
 )
-def test_a_changed_deadline_reaches_the_job_that_runs(before: int | None, now: int | None, due: int | None) -> None:
-    """Shorter and longer; one that is taken away becomes one that never comes."""
+def test_a_changed_deadline_is_applied_to_the_running_job(before: int | None, now: int | None, due: int | None) -> None:
+    """Shorter and longer. A removed deadline becomes the largest possible one."""
     spec = SPEC if now is None else limited(activeDeadlineSeconds=now)
     seen = observed(job_view({**RUNNING, "activeSeconds": 5}, spec=spec), child(ready=1, deadline=before))
-    answer = plan(seen)
+    step = plan(seen)
     if due is None:
-        assert answer.actions == ()
+        assert step.actions == ()
         return
-    (action,) = answer.actions
+    (action,) = step.actions
     assert isinstance(action, Apply)
     assert action.body["spec"] == {"activeDeadlineSeconds": due}
     assert action.body["metadata"]["uid"] == "uid-1", "this very Job"
@@ -237,37 +237,37 @@ def test_a_changed_deadline_reaches_the_job_that_runs(before: int | None, now: i
     assert (phase_of(refused), reason_of(refused), refused.requeue_after) == ("Running", "DeadlineRefused", 30)
 
 
-def waiting(**more: Any) -> dict[str, Any]:
+def with_pending_deadline(**more: Any) -> dict[str, Any]:
     return {**SPEC, "pendingDeadlineSeconds": 60, **more}
 
 
-def test_a_start_that_is_refused_for_too_long() -> None:
-    job = job_view(conditions("Pending", "JobRefused", "exceeded quota: jobs"), spec=waiting())
+def test_a_job_that_is_refused_until_its_pending_deadline_fails() -> None:
+    job = job_view(conditions("Pending", "JobRefused", "exceeded quota: jobs"), spec=with_pending_deadline())
     refused = Refusal("exceeded quota: jobs", permanent=False)
     assert plan(observed(job, refused=refused, after=50)).requeue_after == 10
-    answer = plan(observed(job, refused=refused, after=60, missing=GONE))
-    assert (phase_of(answer), reason_of(answer)) == ("Failed", "PendingDeadlineExceeded")
-    assert message_of(answer) == "not started within pendingDeadlineSeconds (60 s): exceeded quota: jobs"
+    step = plan(observed(job, refused=refused, after=60, missing=GONE))
+    assert (phase_of(step), reason_of(step)) == ("Failed", "PendingDeadlineExceeded")
+    assert message_of(step) == "not started within pendingDeadlineSeconds (60 s): exceeded quota: jobs"
 
 
-def test_a_pod_that_does_not_start_in_time() -> None:
-    job = job_view({**STARTING, **conditions("Starting")}, spec=waiting())
+def test_a_job_whose_pod_does_not_start_in_time_fails() -> None:
+    job = job_view({**STARTING, **conditions("Starting")}, spec=with_pending_deadline())
     assert plan(observed(job, child(), after=29, pods={"diabetes-1": ()})).requeue_after == 29
     pods = {"diabetes-1": (pod(phase="Pending", waiting="Unschedulable: 0/1 nodes"),)}
     assert plan(observed(job, child(), after=45, pods=pods)).requeue_after == 15
     seen = observed(job, child(), pods=pods, after=61)
-    told = plan(seen)
-    assert phase_of(told) == "Starting", "first the reason is stored: it goes with the pod"
-    job = stored(job, told)
+    first = plan(seen)
+    assert phase_of(first) == "Starting", "first the reason is stored: it goes with the pod"
+    job = stored(job, first)
     assert plan(replace(seen, job=job)).actions == (Delete("Job", "diabetes-1", "uid-1"),)
     assert plan(observed(job, child(deleting=True), after=70)) == NOTHING
-    answer = plan(observed(job, missing=GONE, after=70))
-    assert (phase_of(answer), reason_of(answer)) == ("Failed", "PendingDeadlineExceeded")
-    assert "Unschedulable: 0/1 nodes" in message_of(answer)
+    step = plan(observed(job, missing=GONE, after=70))
+    assert (phase_of(step), reason_of(step)) == ("Failed", "PendingDeadlineExceeded")
+    assert "Unschedulable: 0/1 nodes" in message_of(step)
 
 
-def test_a_pod_that_has_started_is_not_late() -> None:
-    job = job_view({**STARTING, **conditions("Starting")}, spec=waiting())
+def test_a_started_pod_meets_the_pending_deadline() -> None:
+    job = job_view({**STARTING, **conditions("Starting")}, spec=with_pending_deadline())
     pods = {"diabetes-1": (pod(phase="Pending", started=True, running=True),)}
     first = plan(observed(job, child(), pods=pods, after=61))
     assert phase_of(first) == "Running", "ready is only its last step, and nobody may report"
@@ -286,33 +286,33 @@ def test_a_pod_that_has_started_is_not_late() -> None:
     ],
     ids=["first seen", "queued since it was seen", "after the pause", "resumed"],
 )
-def test_each_wait_for_a_start_has_the_whole_time(status: dict[str, Any], since: float) -> None:
+def test_each_wait_for_a_start_has_the_whole_deadline(status: dict[str, Any], since: float) -> None:
     refused = Refusal("no", permanent=False)
-    job = job_view(status, spec=waiting())
+    job = job_view(status, spec=with_pending_deadline())
     if status:
-        told = {"refused": refused, "missing": GONE | NEXT_GONE}
-        assert phase_of(plan(observed(job, after=since + 59, **told))) != "Failed"
-        assert phase_of(plan(observed(job, after=since + 60, **told))) == "Failed"
+        first = {"refused": refused, "missing": GONE | NEXT_GONE}
+        assert phase_of(plan(observed(job, after=since + 59, **first))) != "Failed"
+        assert phase_of(plan(observed(job, after=since + 60, **first))) == "Failed"
     else:
         assert phase_of(plan(observed(job, refused=refused, after=10**6))) == "Pending", "seen late is not waited long"
 
 
-def test_suspended_time_is_no_waiting_time() -> None:
-    job = job_view({"phase": "Suspended"}, spec=waiting(suspend=True))
+def test_suspended_time_does_not_count_as_pending() -> None:
+    job = job_view({"phase": "Suspended"}, spec=with_pending_deadline(suspend=True))
     assert phase_of(plan(observed(job, after=10**6))) in (None, "Suspended")
 
 
 # ---- retries ---------------------------------------------------------------------------------------------------------
 
 
-def test_fewer_attempts_allowed_while_one_is_due() -> None:
+def test_a_lowered_attempt_limit_ends_a_retrying_job() -> None:
     spec = {**SPEC, "retry": {**SPEC["retry"], "maxAttempts": 1}}
-    answer = plan(observed(job_view(RETRYING, spec=spec), child(failed=True)))
-    assert (phase_of(answer), reason_of(answer)) == ("Failed", "Crashed")
-    assert "retry.maxAttempts" in message_of(answer)
+    step = plan(observed(job_view(RETRYING, spec=spec), child(failed=True)))
+    assert (phase_of(step), reason_of(step)) == ("Failed", "Crashed")
+    assert "retry.maxAttempts" in message_of(step)
 
 
-def test_growth_beyond_any_node_is_still_a_quantity() -> None:
+def test_huge_memory_growth_is_a_valid_quantity() -> None:
     entries = [{**ENDED, "number": n, "jobName": f"diabetes-{n}", "reason": "OOMKilled"} for n in range(1, 10)]
     spec = {**SPEC, "retry": {"maxAttempts": 10, "initialSeconds": 0, "memoryGrowth": 4}}
     body = created(plan(observed(job_view({"phase": "Retrying", "attempts": entries}, spec=spec))))
@@ -320,27 +320,27 @@ def test_growth_beyond_any_node_is_still_a_quantity() -> None:
     assert limits["memory"] == f"{2048 * 4**9}Mi"
 
 
-# ---- what is over ----------------------------------------------------------------------------------------------------
+# ---- finished jobs ---------------------------------------------------------------------------------------------------
 
 
-def over(ttl: int | None, *children: WorkloadView, after: float) -> TrainingState:
+def finished_job(ttl: int | None, *children: WorkloadView, after: float) -> TrainingState:
     status = {"phase": "Succeeded", "observedGeneration": 1, "completionTime": at(100)}
     spec = SPEC if ttl is None else {**SPEC, "ttlSecondsAfterFinished": ttl}
     return observed(job_view(status, spec=spec), *children, after=after)
 
 
-def test_children_go_when_their_time_is_over_and_the_job_stays() -> None:
+def test_children_are_deleted_after_their_ttl_and_the_job_stays() -> None:
     done = child(complete=True)
-    assert plan(over(None, done, after=10**8)) == NOTHING
-    assert plan(over(500, done, after=150)) == Plan(requeue_after=450)
-    assert plan(over(500, done, after=50)) == Plan(requeue_after=500), "a node's clock may run ahead"
+    assert plan(finished_job(None, done, after=10**8)) == NOTHING
+    assert plan(finished_job(500, done, after=150)) == Plan(requeue_after=450)
+    assert plan(finished_job(500, done, after=50)) == Plan(requeue_after=500), "a node's clock may run ahead"
     two = (replace(child(1), failed=True), replace(child(2), complete=True))
-    assert plan(over(500, *two, after=600)).actions == (
+    assert plan(finished_job(500, *two, after=600)).actions == (
         Delete("Job", "diabetes-1", "uid-1"),
         Delete("Job", "diabetes-2", "uid-2"),
     )
-    assert plan(over(500, replace(done, deleting=True), after=600)) == NOTHING
-    assert plan(over(500, after=600)) == NOTHING
+    assert plan(finished_job(500, replace(done, deleting=True), after=600)) == NOTHING
+    assert plan(finished_job(500, after=600)) == NOTHING
 
 
 # ---- a rerun ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What pods are given: by the chart, for their namespace, by their object; and what nobody can take from them."""
+"""What pods get from the chart, the namespace and the object, and which settings nobody can change."""
 
 from typing import Any
 
@@ -69,19 +69,19 @@ def variables(container: Json) -> dict[str, str]:
 
 
 @pytest.fixture(params=["trainer", "server"])
-def made(request: pytest.FixtureRequest) -> Any:
-    """Render the Job or the Deployment of an object that says these things itself."""
+def rendered_body(request: pytest.FixtureRequest) -> Any:
+    """Return a function that renders the Job or the Deployment of an object with these fields."""
     role = request.param
 
-    def render_it(own: Json, namespace: Json | None = None, chart: Json = CHART) -> Json:
-        whole = config(role, namespace=namespace, **chart)
-        return trained(whole, **own) if role == "trainer" else rendered(config=whole, **own)
+    def render(own: Json, namespace: Json | None = None, chart: Json = CHART) -> Json:
+        operator_config = config(role, namespace=namespace, **chart)
+        return trained(operator_config, **own) if role == "trainer" else rendered(config=operator_config, **own)
 
-    return render_it
+    return render
 
 
-def test_what_the_chart_says_reaches_every_pod(made: Any) -> None:
-    body = made({})
+def test_settings_of_the_chart_reach_every_pod(rendered_body: Any) -> None:
+    body = rendered_body({})
     spec, metadata = pod(body), body["spec"]["template"]["metadata"]
     for field in ("nodeSelector", "tolerations", "imagePullSecrets", "serviceAccountName", "priorityClassName"):
         assert spec[field] == CHART[field], field
@@ -99,13 +99,13 @@ def test_what_the_chart_says_reaches_every_pod(made: Any) -> None:
     assert volumes["shared-memory"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
 
 
-def test_an_object_lies_over_its_namespace_and_that_over_the_chart(made: Any) -> None:
+def test_the_object_overrides_the_namespace_and_the_namespace_the_chart(rendered_body: Any) -> None:
     namespace = {"nodeSelector": {"zone": "n", "disk": "ssd"}, "env": [{"name": "A", "value": "namespace"}]}
-    spec = pod(made({}, namespace))
+    spec = pod(rendered_body({}, namespace))
     assert spec["nodeSelector"] == {"pool": "batch", "zone": "n", "disk": "ssd"}
     assert variables(spec["containers"][0])["A"] == "namespace"
 
-    body = made(OWN, namespace)
+    body = rendered_body(OWN, namespace)
     spec = pod(body)
     assert spec["nodeSelector"] == {"pool": "batch", "zone": "b", "disk": "ssd"}
     assert [one["key"] for one in spec["tolerations"]] == ["batch", "mine"]
@@ -117,21 +117,21 @@ def test_an_object_lies_over_its_namespace_and_that_over_the_chart(made: Any) ->
     assert sizes == ["2Gi"]
 
 
-def test_another_namespace_has_the_chart_alone() -> None:
-    whole = config("trainer", **CHART).model_copy(
+def test_other_namespaces_get_only_the_settings_of_the_chart() -> None:
+    operator_config = config("trainer", **CHART).model_copy(
         update={"namespace_defaults": {"other": NamespaceDefaults(trainer=PodOptions(runtime_class_name="x"))}}
     )
-    assert pod(trained(whole))["runtimeClassName"] == "nvidia"
+    assert pod(trained(operator_config))["runtimeClassName"] == "nvidia"
 
 
-def test_our_own_labels_and_variables_cannot_be_changed(made: Any) -> None:
-    body = made(OWN)
+def test_labels_of_the_operator_cannot_be_changed(rendered_body: Any) -> None:
+    body = rendered_body(OWN)
     assert body["metadata"]["labels"][meta.MODEL_LABEL] != "another"
     assert body["spec"]["template"]["metadata"]["labels"][meta.MODEL_LABEL] != "another"
 
 
 @pytest.mark.parametrize(
-    ("own", "sentence"),
+    ("own", "message"),
     [
         (
             {"volumes": [{"name": "work", "emptyDir": {}}]},
@@ -148,13 +148,13 @@ def test_our_own_labels_and_variables_cannot_be_changed(made: Any) -> None:
         ),
     ],
 )
-def test_volumes_that_would_be_in_the_way_are_refused(made: Any, own: Json, sentence: str) -> None:
-    with pytest.raises(InvalidSpecError, match=sentence):
-        made(own, chart={})
+def test_conflicting_volumes_are_refused(rendered_body: Any, own: Json, message: str) -> None:
+    with pytest.raises(InvalidSpecError, match=message):
+        rendered_body(own, chart={})
 
 
-def test_every_option_has_its_layer() -> None:
-    """A field that is added to the options and forgotten in the merge would be silently dropped."""
+def test_every_option_is_merged() -> None:
+    """An option that the merge forgets would be dropped without an error."""
     full = PodOptions.model_validate({**CHART, "topologySpreadConstraints": [SPREAD]})
     assert set(full.model_fields_set) == set(PodOptions.model_fields)
     for own, base in ((full, PodOptions()), (PodOptions(), full)):
@@ -169,7 +169,7 @@ def test_the_service_of_a_model_has_the_labels_and_annotations() -> None:
     assert body["metadata"]["annotations"]["note"] == "chart"
 
 
-def test_the_steps_of_a_container_see_the_chart_and_the_users_container_sees_the_job() -> None:
+def test_trainer_steps_get_chart_settings_and_the_users_container_gets_job_settings() -> None:
     own = {
         "framework": "Container",
         "image": "mine:1",
@@ -192,11 +192,11 @@ def test_the_steps_of_a_container_see_the_chart_and_the_users_container_sees_the
     assert "ca" not in {one["name"] for one in users["volumeMounts"]}
 
 
-def test_how_pods_are_confined_is_the_clusters_business(made: Any) -> None:
-    spec = pod(made({}, chart={}))
+def test_security_contexts_can_be_set_in_the_chart(rendered_body: Any) -> None:
+    spec = pod(rendered_body({}, chart={}))
     assert spec["securityContext"]["runAsUser"] == 65532
     assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
     openshift = {"podSecurityContext": {"runAsNonRoot": True}, "securityContext": {"privileged": False}}
-    spec = pod(made({}, chart=openshift))
+    spec = pod(rendered_body({}, chart=openshift))
     assert spec["securityContext"] == {"runAsNonRoot": True}
     assert spec["containers"][0]["securityContext"] == {"privileged": False}

@@ -1,4 +1,4 @@
-"""``mode: Prepare`` with an accelerator: a dataset needs no device, so no pod of it takes one from a training."""
+"""``mode: Prepare`` with an accelerator: a dataset needs no device, so its pod does not request one."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ GPU = {"resource": "nvidia.com/gpu", "fallback": "CPU", "fallbackAfterSeconds": 
 PREPARE: dict[str, Any] = {**SPEC, "mode": "Prepare", "accelerator": GPU}
 
 
-def test_its_pod_asks_for_none() -> None:
+def test_a_dataset_pod_requests_no_accelerator() -> None:
     body = created(plan(observed(job_view(spec=PREPARE))))
     assert body["metadata"]["name"] == "diabetes-1"
     template = body["spec"]["template"]
@@ -22,17 +22,17 @@ def test_its_pod_asks_for_none() -> None:
     assert trains["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
 
 
-def test_it_never_falls_back() -> None:
-    """Its pod may wait for a node for reasons of its own, in words that would fit an accelerator's."""
-    waits = "Unschedulable: 0/1 nodes: 1 Insufficient nvidia.com/gpu, didn't match Pod's node affinity/selector."
-    pods = {"diabetes-1": (pod(phase="Pending", waiting=waits),)}
-    answer = plan(observed(job_view(STARTING, spec=PREPARE), child(), pods=pods, after=9999))
-    assert phase_of(answer) == "Starting"
-    assert answer.status is not None
-    assert "DeviceFallback" not in {condition.type for condition in answer.status.conditions or ()}
+def test_a_dataset_job_never_falls_back() -> None:
+    """The message of its pod can name an accelerator for other reasons."""
+    message = "Unschedulable: 0/1 nodes: 1 Insufficient nvidia.com/gpu, didn't match Pod's node affinity/selector."
+    pods = {"diabetes-1": (pod(phase="Pending", waiting=message),)}
+    step = plan(observed(job_view(STARTING, spec=PREPARE), child(), pods=pods, after=9999))
+    assert phase_of(step) == "Starting"
+    assert step.status is not None
+    assert "DeviceFallback" not in {condition.type for condition in step.status.conditions or ()}
 
 
-def test_the_status_says_that_it_did_without() -> None:
+def test_the_status_shows_the_cpu_as_device() -> None:
     starting = plan(observed(job_view(spec=PREPARE), child())).status
     assert starting is not None
     assert [attempt.device for attempt in starting.attempts or ()] == ["cpu"]

@@ -1,4 +1,4 @@
-"""From a complete Job to its ModelVersion: what it must carry to be judged and served when the job is gone."""
+"""From a complete Job to its ModelVersion, which must keep all that judging and serving need."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ DEFAULTS = StorageDefaults(uri="s3://models/", endpoint="http://s3:9000", region
 
 
 def registered(spec: dict[str, Any], defaults: StorageDefaults = DEFAULTS, **result: Any) -> ModelVersionSpec:
-    """Return the spec of the version that a job's result leads to."""
+    """Return the spec of the version that is created from a job's result."""
     job = job_view({"phase": "Running"}, spec=spec)
     pods = {"diabetes-1": (pod(0, termination_message=result_text(**result)),)}
     versions = {"diabetes-v1": None}
@@ -29,7 +29,7 @@ def without_storage(**more: Any) -> dict[str, Any]:
     return {key: value for key, value in SPEC.items() if key != "storage"} | more
 
 
-def test_the_gates_and_the_objective_of_the_job() -> None:
+def test_a_version_has_the_gates_and_the_objective_of_its_job() -> None:
     gates = [{"metric": "mae", "op": "<=", "value": 2}, {"metric": "mae", "compareTo": "Champion"}]
     version = registered({**SPEC, "gates": gates, "objective": {"metric": "r2"}})
     assert version.gates is not None
@@ -38,13 +38,13 @@ def test_the_gates_and_the_objective_of_the_job() -> None:
     assert (version.objective.metric, version.objective.goal, version.objective_value) == ("r2", None, "0.4")
 
 
-def test_a_job_without_them() -> None:
+def test_a_job_may_have_neither_gates_nor_objective() -> None:
     version = registered({**SPEC, "gates": []})
     assert (version.gates, version.objective, version.objective_value) == (None, None, None)
     assert registered(SPEC, objectiveValue="1.5").objective_value == "1.5"
 
 
-def test_the_storage_as_the_job_had_it() -> None:
+def test_a_version_has_the_storage_of_its_job() -> None:
     storage = registered(without_storage()).storage
     assert storage is not None
     assert storage.wire() == {
@@ -60,27 +60,27 @@ def test_the_storage_as_the_job_had_it() -> None:
 
 
 @pytest.mark.parametrize("uri", ["", "s3://elsewhere", "s3://model", "ftp://nowhere"])
-def test_no_storage_where_the_defaults_changed_meanwhile(uri: str) -> None:
+def test_changed_storage_defaults_are_not_recorded(uri: str) -> None:
     changed = StorageDefaults(uri=uri, endpoint="http://other:9000")
     assert registered(without_storage(), changed).storage is None
 
 
-def test_the_forecast_of_the_run_stands_in_the_status() -> None:
+def test_the_status_has_the_forecast_of_the_run() -> None:
     file = "s3://models/team/diabetes/runs/u/1/forecast.parquet"
     pods = {"diabetes-1": (pod(0, termination_message=result_text(forecast=file)),)}
     versions = {"diabetes-v1": version_view()}
-    answer = plan(observed(job_view({"phase": "Running"}), child(complete=True), pods=pods, versions=versions))
-    assert answer.status is not None
-    assert answer.status.result is not None
-    assert answer.status.result.forecast == file
+    step = plan(observed(job_view({"phase": "Running"}), child(complete=True), pods=pods, versions=versions))
+    assert step.status is not None
+    assert step.status.result is not None
+    assert step.status.result.forecast == file
 
 
 def result_of(spec: dict[str, Any], **result: Any) -> TrainingJobStatus | None:
-    """Return the status that a job's result leads to without a version, ``None`` where one would be made."""
+    """Return the status that follows from a job's result, ``None`` if a version is created."""
     pods = {"diabetes-1": (pod(0, termination_message=result_text(**result)),)}
-    answer = plan(observed(job_view({"phase": "Running"}, spec=spec), child(complete=True), pods=pods))
-    assert answer.status is None or isinstance(answer.status, TrainingJobStatus)
-    return answer.status
+    step = plan(observed(job_view({"phase": "Running"}, spec=spec), child(complete=True), pods=pods))
+    assert step.status is None or isinstance(step.status, TrainingJobStatus)
+    return step.status
 
 
 def artifact(uri: str) -> dict[str, Any]:
@@ -98,7 +98,7 @@ FOREIGN = (
 
 
 @pytest.mark.parametrize("result", FOREIGN)
-def test_an_image_cannot_point_to_the_files_of_another_tenant(result: dict[str, Any]) -> None:
+def test_a_result_with_files_of_another_tenant_is_refused(result: dict[str, Any]) -> None:
     status = result_of(SPEC, **result)
     assert status is not None
     assert status.phase == "Failed"
@@ -107,7 +107,7 @@ def test_an_image_cannot_point_to_the_files_of_another_tenant(result: dict[str, 
     assert "which is outside s3://models/team/: " in ready.message
 
 
-def test_the_default_storage_may_change_while_a_job_trains_and_its_namespace_is_known_all_the_same() -> None:
+def test_after_a_change_of_the_default_storage_the_namespace_is_still_checked() -> None:
     assert registered(without_storage(), StorageDefaults(uri="s3://another")).artifact.uri.startswith(
         "s3://models/team/"
     )
@@ -116,7 +116,7 @@ def test_the_default_storage_may_change_while_a_job_trains_and_its_namespace_is_
     assert "which is outside the folder team/ of the storage" in next(each.message for each in status.conditions or ())
 
 
-def test_a_version_number_that_no_store_can_hold_is_no_result() -> None:
+def test_a_version_number_above_the_limit_is_refused() -> None:
     status = result_of(SPEC, modelVersion={"version": 100_000_000, "label": "v"})
     assert status is not None
     assert "modelVersion.version" in next(each.message for each in status.conditions or ())

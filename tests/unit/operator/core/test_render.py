@@ -1,4 +1,4 @@
-"""Children as dicts: what exactly reaches the API server."""
+"""The children of a TrainingJob as dicts: exactly what is sent to the API server."""
 
 import json
 from typing import Any
@@ -160,7 +160,7 @@ def test_projected_volume() -> None:
     }
 
 
-def test_configuration_travels_in_the_template() -> None:
+def test_the_configuration_is_an_annotation_of_the_pod() -> None:
     config = OperatorConfig(progress=ProgressServer(url="https://trainyard.ns.svc:8443/"))
     annotations = job_of(config=config)["spec"]["template"]["metadata"]["annotations"]
     assert annotations["trainyard.dev/ca"] == CA
@@ -174,7 +174,7 @@ def test_configuration_travels_in_the_template() -> None:
     assert env["KUBEFLOW_TRAINER_SERVER_TOKEN"] == "/var/run/trainyard/token"
 
 
-def test_no_label_of_the_owner_is_copied_and_ours_win() -> None:
+def test_labels_of_the_operator_override_pod_labels() -> None:
     labels = job_of(podLabels={"team": "bakery", "trainyard.dev/attempt": "9"})["spec"]["template"]["metadata"][
         "labels"
     ]
@@ -210,8 +210,8 @@ def test_users_annotations_cannot_replace_the_configuration() -> None:
         ),
     ],
 )
-def test_claims_that_uris_name_are_mounted(spec: dict[str, Any], claims: dict[str, bool]) -> None:
-    """The value tells whether the mount is read-only."""
+def test_claims_in_uris_are_mounted(spec: dict[str, Any], claims: dict[str, bool]) -> None:
+    """The expected value says whether the mount is read-only."""
     pod = pod_of(**spec)
     mounts = {m["name"]: m for m in pod["containers"][0]["volumeMounts"]}
     found = {v["persistentVolumeClaim"]["claimName"]: v["name"] for v in pod["volumes"] if "persistentVolumeClaim" in v}
@@ -219,7 +219,7 @@ def test_claims_that_uris_name_are_mounted(spec: dict[str, Any], claims: dict[st
     assert {mounts[name]["mountPath"] for name in found.values()} == {f"/mnt/claims/{claim}" for claim in claims}
 
 
-def test_secrets_are_mounted_not_read() -> None:
+def test_secrets_are_mounted_and_not_read() -> None:
     data = {"uri": "s3://b/k", "target": "y", "secretRef": {"name": "reader"}}
     mlflow = {"uri": "https://mlflow.example", "experiment": "e", "secretRef": {"name": "tracker"}}
     storage = {"uri": "s3://m", "secretRef": {"name": "writer"}}
@@ -236,12 +236,12 @@ def test_secrets_are_mounted_not_read() -> None:
     assert mounts["tracking-secret"] == "/var/run/secrets/trainyard/tracking"
 
 
-def test_the_secret_of_a_query() -> None:
+def test_the_secret_of_a_query_is_mounted() -> None:
     pod = pod_of(data={"sql": {"secretRef": {"name": "db"}, "query": "select 1"}, "target": "y"})
     assert [v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v] == ["db"]
 
 
-def test_pod_fields_of_the_user() -> None:
+def test_pod_fields_of_the_spec_are_rendered() -> None:
     pod = pod_of(
         nodeSelector={"disk": "ssd"},
         tolerations=[{"key": "gpu", "operator": "Exists"}],
@@ -284,7 +284,7 @@ def test_resources_are_merged_key_by_key(resources: dict[str, Any] | None, expec
     assert {"limits": {}, **found} == expected
 
 
-def test_as_many_resources_as_a_user_may_name() -> None:
+def test_all_named_resources_are_rendered() -> None:
     many = {f"example.com/r{n}": 1 for n in range(16)}
     assert many.items() <= container_of(resources={"limits": many})["resources"]["limits"].items()
 
@@ -294,14 +294,14 @@ def test_memory_grows_with_each_kill(kills: int, memory: str) -> None:
     assert container_of(out_of_memory=kills)["resources"]["requests"]["memory"] == memory
 
 
-def test_image_by_framework_unless_the_job_names_one() -> None:
+def test_the_image_of_the_job_overrides_the_image_of_its_framework() -> None:
     config = OperatorConfig(images=Images(trainer="t:1", by_framework={"LightGBM": "l:1"}, pull_policy="Always"))
     assert container_of(config=config)["image"] == "l:1"
     assert container_of(config=config, image="mine:2")["image"] == "mine:2"
     assert container_of(config=config)["imagePullPolicy"] == "Always"
 
 
-def test_an_attempt_gets_the_running_time_that_is_left() -> None:
+def test_an_attempt_gets_its_deadline() -> None:
     assert job_of(activeDeadlineSeconds=60, limit=45)["spec"]["activeDeadlineSeconds"] == 45
     assert "activeDeadlineSeconds" not in job_of()["spec"]
 
@@ -310,7 +310,7 @@ GPU = {"resource": "nvidia.com/gpu", "count": 2}
 TAINT = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 
 
-def test_an_accelerator_brings_limit_and_toleration() -> None:
+def test_an_accelerator_adds_limit_and_toleration() -> None:
     pod = pod_of(accelerator=GPU, tolerations=[{"key": "own", "operator": "Exists"}])
     assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 2
     assert pod["tolerations"] == [{"key": "own", "operator": "Exists"}, TAINT]
@@ -320,7 +320,7 @@ def test_an_accelerator_brings_limit_and_toleration() -> None:
     assert "nvidia.com/gpu" not in plain["containers"][0]["resources"]["limits"]
 
 
-def test_the_operator_knows_how_to_get_onto_nodes_with_a_device() -> None:
+def test_scheduling_settings_of_an_accelerator_are_applied() -> None:
     known = {"nvidia.com/gpu": {"nodeSelector": {"gpu": "any"}, "tolerations": [{"key": "gpus", "operator": "Exists"}]}}
     config = OperatorConfig.model_validate({"accelerators": known})
     pod = pod_of(config=config, accelerator=GPU, nodeSelector={"disk": "ssd"})
@@ -332,7 +332,7 @@ def test_the_operator_knows_how_to_get_onto_nodes_with_a_device() -> None:
     assert other["tolerations"] == [{**TAINT, "key": "amd.com/gpu"}]
 
 
-def test_storage_defaults_complete_only_what_lies_on_the_same_server() -> None:
+def test_storage_defaults_apply_only_to_the_same_endpoint() -> None:
     defaults = StorageDefaults(uri="s3://models", endpoint="http://s3:7070", region="r", secret_name="s3")
     config = OperatorConfig(storage=defaults)
 

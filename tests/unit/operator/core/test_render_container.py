@@ -1,4 +1,4 @@
-"""Framework Container: three steps in one pod, and what each of them may see."""
+"""Framework Container: three steps in one pod, and which folders and variables each of them has."""
 
 from typing import Any
 
@@ -49,22 +49,22 @@ def test_the_order_of_the_steps() -> None:
     assert [step.get("command") for step in steps] == [None, CONTAINER["command"], None]
 
 
-def test_the_users_container_gets_no_identity_of_a_cloud() -> None:
-    """The webhooks of EKS and AKS give a pod's role to every container that is not named in these annotations."""
+def test_the_users_container_gets_no_cloud_identity() -> None:
+    """The webhooks of EKS and AKS give a cloud role to every container that these annotations do not list."""
     eks, aks = "eks.amazonaws.com/skip-containers", "azure.workload.identity/skip-containers"
 
-    def noted(**spec: Any) -> dict[str, str]:
+    def skip_annotations(**spec: Any) -> dict[str, str]:
         annotations: dict[str, str] = job_of(**spec)["spec"]["template"]["metadata"]["annotations"]
         return {name: value for name, value in annotations.items() if "skip-containers" in name}
 
-    assert noted() == {eks: "trainer", aks: "trainer"}
+    assert skip_annotations() == {eks: "trainer", aks: "trainer"}
     given = {eks: "proxy, trainer,", aks: "proxy;other"}
-    assert noted(podAnnotations=given) == {eks: "proxy,trainer", aks: "proxy;other;trainer"}
-    assert noted(framework="LightGBM", image=None, command=None) == {}
-    assert noted(mode="Prepare") == {}
+    assert skip_annotations(podAnnotations=given) == {eks: "proxy,trainer", aks: "proxy;other;trainer"}
+    assert skip_annotations(framework="LightGBM", image=None, command=None) == {}
+    assert skip_annotations(mode="Prepare") == {}
 
 
-def test_the_users_container_sees_its_own_folders_alone() -> None:
+def test_the_users_container_has_only_its_own_folders() -> None:
     fetch, trainer, register = steps_of()
     ours = {
         "/var/run/trainyard": "trainyard (ro)",
@@ -91,7 +91,7 @@ def test_every_mount_has_its_volume() -> None:
     assert mounted == set(volumes)
 
 
-def test_the_jobs_variables_are_the_users_containers_alone() -> None:
+def test_only_the_users_container_gets_the_variables_of_the_job() -> None:
     fetch, trainer, register = steps_of(env=[{"name": "HOME", "value": "/elsewhere"}, {"name": "A", "value": "b"}])
     assert trainer["env"] == [
         {"name": "TRAINYARD_CONFIG", "value": "/trainyard/input/config.json"},
@@ -105,7 +105,7 @@ def test_the_jobs_variables_are_the_users_containers_alone() -> None:
         assert {"TRAINYARD_CONFIG_DIR", "TRAINYARD_INPUT_DIR", "TRAINYARD_OUTPUT_DIR"} <= set(names)
 
 
-def test_all_three_meet_the_restricted_profile() -> None:
+def test_all_containers_meet_the_restricted_profile() -> None:
     restricted = {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -116,7 +116,7 @@ def test_all_three_meet_the_restricted_profile() -> None:
     assert pod_of()["automountServiceAccountToken"] is False
 
 
-def test_the_users_container_may_explain_itself_by_its_log() -> None:
+def test_the_users_container_falls_back_to_its_log_for_the_message() -> None:
     assert [step["terminationMessagePolicy"] for step in steps_of()] == ["File", "FallbackToLogsOnError", "File"]
 
 
@@ -126,7 +126,7 @@ def test_a_final_exit_code_of_any_step_ends_the_job() -> None:
     assert all(rule["action"] == "FailJob" and 65 in rule["onExitCodes"]["values"] for rule in rules)
 
 
-def test_the_accelerator_is_the_users_containers_alone() -> None:
+def test_only_the_users_container_gets_the_accelerator() -> None:
     fetch, trainer, register = steps_of(accelerator={"resource": "nvidia.com/gpu", "count": 2})
     assert trainer["resources"]["limits"]["nvidia.com/gpu"] == 2
     assert "nvidia.com/gpu" not in str((fetch["resources"], register["resources"]))
@@ -166,7 +166,7 @@ def test_no_step_gets_less_memory_than_the_default(
     assert fetch["resources"] == register["resources"]
 
 
-def test_the_users_own_resources_are_what_it_asked_for() -> None:
+def test_the_users_container_gets_its_own_resources() -> None:
     _, trainer, _ = steps_of(resources={"limits": {"memory": "64Mi"}})
     assert trainer["resources"] == {
         "requests": {"cpu": "1", "memory": "64Mi", "ephemeral-storage": "1Gi"},
@@ -179,7 +179,7 @@ def test_memory_grows_with_each_kill() -> None:
     assert [step["resources"]["limits"]["memory"] for step in steps] == ["4608Mi"] * 3
 
 
-def test_the_operator_may_name_an_image_for_its_steps() -> None:
+def test_the_image_of_the_trainer_steps_can_be_configured() -> None:
     config = OperatorConfig(images=Images(trainer="t:1", by_framework={"Container": "steps:1"}))
     fetch, trainer, register = steps_of(config=config)
     assert (fetch["image"], trainer["image"], register["image"]) == ("steps:1", "mine:1", "steps:1")

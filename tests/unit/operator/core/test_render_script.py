@@ -1,4 +1,4 @@
-"""Framework Script: what is mounted for it, and what is told while its ConfigMap is missing."""
+"""Framework Script: what is mounted, and what the status says while the ConfigMap is missing."""
 
 from typing import Any
 
@@ -37,15 +37,15 @@ def test_one_key_of_the_config_map_is_mounted_read_only() -> None:
     assert env_of(template)["TRAINYARD_SCRIPT_DIR"] == "/trainyard/script"
 
 
-def test_an_optional_one_keeps_no_pod_waiting() -> None:
-    """The trainer then says that it is missing, and the job fails for good."""
+def test_an_optional_config_map_does_not_block_the_pod() -> None:
+    """The trainer then reports that the script is missing, and the job fails without a retry."""
     reference = {"configMapRef": {"name": "code", "key": "train.py", "optional": True}}
     volume = next(volume for volume in pod_of(reference)["volumes"] if volume["name"] == "script")
     assert volume["configMap"]["optional"] is True
 
 
 @pytest.mark.parametrize("script", [{"inline": "print()"}, {"uri": "s3://code/train.py"}])
-def test_nothing_is_mounted_for_the_others(script: dict[str, Any]) -> None:
+def test_other_script_sources_are_not_mounted(script: dict[str, Any]) -> None:
     template = pod_of(script)
     assert [volume["name"] for volume in template["volumes"]] == ["trainyard", "work"]
     assert "TRAINYARD_SCRIPT_DIR" not in env_of(template)
@@ -56,22 +56,22 @@ def test_the_claim_of_a_script_is_mounted() -> None:
     assert volume["persistentVolumeClaim"] == {"claimName": "code"}
 
 
-def test_the_jobs_variables_are_the_trainers_who_hands_them_on() -> None:
+def test_the_trainer_gets_the_variables_of_the_job() -> None:
     env = [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
     assert pod_of(FROM_CONFIG_MAP, env=env)["containers"][0]["env"][-1] == env[0]
 
 
 @pytest.mark.parametrize(
-    ("script", "waiting", "sentence"),
+    ("script", "waiting", "message_end"),
     [
         (FROM_CONFIG_MAP, "", "the pod starts when key 'train.py' of ConfigMap 'code' (script.configMapRef) exists"),
         (FROM_CONFIG_MAP, "ImagePullBackOff: no", "ImagePullBackOff: no"),
         ({"inline": "print()"}, "", "waiting for a pod of Job diabetes-1"),
     ],
 )
-def test_a_pod_that_waits_for_its_config_map_says_so(script: dict[str, Any], waiting: str, sentence: str) -> None:
-    """The kubelet tells of it in Events alone."""
+def test_the_status_names_a_missing_config_map(script: dict[str, Any], waiting: str, message_end: str) -> None:
+    """The kubelet reports this only in Events."""
     job = job_view(STARTING, spec=spec_of(script))
     pods = {"diabetes-1": (pod(phase="Pending", waiting=waiting),)}
     message = message_of(plan(observed(job, child(), after=31, pods=pods)))
-    assert message.endswith(sentence)
+    assert message.endswith(message_end)

@@ -1,4 +1,4 @@
-"""What serves, as dicts: what exactly reaches the API server."""
+"""The children of a ModelDeployment as dicts: exactly what is sent to the API server."""
 
 import re
 from dataclasses import replace
@@ -113,7 +113,7 @@ def test_deployment_without_its_pod() -> None:
     }
 
 
-def test_service() -> None:
+def test_service_of_a_version() -> None:
     body = service(md(), 7)
     body["metadata"].pop("annotations")
     assert body == {
@@ -128,7 +128,7 @@ def test_service() -> None:
     }
 
 
-def test_a_budget_is_for_the_pods_that_the_service_selects() -> None:
+def test_the_disruption_budget_selects_the_pods_of_the_service() -> None:
     owner = md(replicas=2)
     body = disruption_budget(owner, ModelDeploymentSpec.model_validate(owner.spec), 7, config=CONFIG)
     body["metadata"].pop("annotations")
@@ -144,7 +144,7 @@ def test_a_budget_is_for_the_pods_that_the_service_selects() -> None:
     }
 
 
-def test_the_service_selects_the_pods_of_its_version_and_of_no_other() -> None:
+def test_the_service_selects_only_the_pods_of_its_version() -> None:
     labels = rendered()["spec"]["template"]["metadata"]["labels"]
     assert service(md(), 7)["spec"]["selector"].items() <= labels.items()
     assert not service(md(), 8)["spec"]["selector"].items() <= labels.items()
@@ -152,7 +152,7 @@ def test_the_service_selects_the_pods_of_its_version_and_of_no_other() -> None:
     assert not service(other, 7)["spec"]["selector"].items() <= labels.items()
 
 
-def test_the_hash_tells_every_change_and_nothing_else() -> None:
+def test_the_hash_changes_with_every_change_of_the_spec() -> None:
     assert applied(rendered()) == applied(rendered())
     changes: list[Json] = [{"replicas": 2}, {"image": "mine:2"}, {"env": [{"name": "A", "value": "b"}]}]
     hashes = [applied(rendered(**change)) for change in changes]
@@ -162,7 +162,7 @@ def test_the_hash_tells_every_change_and_nothing_else() -> None:
     assert applied(service(md(), 7)) != applied(service(md(), 8))
 
 
-def test_what_is_served_is_said_by_the_environment() -> None:
+def test_the_environment_names_model_version_and_artifact() -> None:
     assert environment_of() == {
         "TRAINYARD_MODEL_NAME": "demand",
         "TRAINYARD_MODEL_VERSION": "7",
@@ -181,7 +181,7 @@ def test_what_is_served_is_said_by_the_environment() -> None:
     }
 
 
-def test_a_digest_may_carry_its_algorithm() -> None:
+def test_the_prefix_of_a_digest_is_removed() -> None:
     artifact = {**version().spec["artifact"], "manifestSha256": "sha256:" + "b" * 64}
     assert environment_of(of=version(artifact=artifact))["TRAINYARD_MANIFEST_SHA256"] == "b" * 64
 
@@ -199,7 +199,7 @@ def test_pod_meets_the_restricted_profile() -> None:
     assert {"name": "work", "mountPath": "/tmp"} in container_of()["volumeMounts"]
 
 
-def test_ready_only_with_the_model_and_alive_without() -> None:
+def test_readiness_needs_the_model_and_liveness_does_not() -> None:
     container = container_of()
     assert container["readinessProbe"]["httpGet"] == {"path": "/v2/models/demand/ready", "port": "http"}
     for probe in ("startupProbe", "livenessProbe"):
@@ -208,7 +208,7 @@ def test_ready_only_with_the_model_and_alive_without() -> None:
 
 
 @pytest.mark.parametrize(("drain", "grace"), [(5, 20), (0, 1), (60, 600)])
-def test_the_kubelet_waits_longer_than_the_server(drain: int, grace: int) -> None:
+def test_the_grace_period_is_longer_than_the_drain_of_the_server(drain: int, grace: int) -> None:
     config = OperatorConfig(serving=ServingDefaults(drain_seconds=drain, grace_seconds=grace))
     assert pod_of(config=config)["terminationGracePeriodSeconds"] > drain + grace
     assert environment_of(config=config)["TRAINYARD_SERVER_DRAIN_SECONDS"] == str(drain)
@@ -231,7 +231,7 @@ def test_a_claim_is_mounted_read_only() -> None:
     ]
 
 
-def test_a_version_of_an_earlier_release_is_reached_by_the_defaults() -> None:
+def test_a_version_without_storage_uses_the_defaults() -> None:
     of = version()
     spec = {key: value for key, value in of.spec.items() if key != "storage"}
     config = OperatorConfig(storage=StorageDefaults(uri="s3://models/", endpoint="http://d:1", secret_name="own"))
@@ -241,7 +241,7 @@ def test_a_version_of_an_earlier_release_is_reached_by_the_defaults() -> None:
     assert len(pod_of(of=of)["volumes"]) == 1
 
 
-def test_what_the_user_says_comes_first() -> None:
+def test_fields_of_the_spec_override_the_defaults() -> None:
     pod = pod_of(
         image="mine:2",
         resources={"requests": {"cpu": "2"}, "limits": {"memory": "4Gi"}},
@@ -262,7 +262,7 @@ def test_what_the_user_says_comes_first() -> None:
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
 
 
-def test_defaults_of_the_chart() -> None:
+def test_defaults_of_the_chart_are_applied() -> None:
     serving = ServingDefaults(resources=Resources(requests={"cpu": "1"}), pull_policy="Always")
     container = container_of(config=OperatorConfig(images=Images(server="s:9"), serving=serving))
     assert (container["image"], container["imagePullPolicy"]) == ("s:9", "Always")
@@ -275,7 +275,7 @@ def test_pod_labels_cannot_replace_ours_nor_come_from_the_owner() -> None:
     assert template == {"labels": {"team": "bakery", **LABELS}, "annotations": {"note": "x"}}
 
 
-def test_variables_of_the_user_come_last_and_once() -> None:
+def test_variables_of_the_user_come_last_without_duplicates() -> None:
     env = container_of(env=[{"name": "A", "value": "1"}, {"name": "B", "value": "2"}, {"name": "A", "value": "3"}])[
         "env"
     ]
@@ -285,11 +285,11 @@ def test_variables_of_the_user_come_last_and_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["TRAINYARD_MODEL_VERSION", "TRAINYARD_SERVER_PORT"])
-def test_what_is_served_cannot_be_said_by_the_user(name: str) -> None:
+def test_variables_of_the_operator_cannot_be_set(name: str) -> None:
     with pytest.raises(InvalidSpecError, match=rf"spec\.serving\.env: the operator sets {name} .* remove it"):
         rendered(env=[{"name": name, "value": "9"}])
 
 
-def test_a_storage_that_cannot_be_read_is_named() -> None:
+def test_an_invalid_storage_is_named() -> None:
     with pytest.raises(InvalidSpecError, match=r"ModelVersion demand-v7: spec\.storage"):
         rendered(of=version(storage={"uri": 7}))

@@ -1,4 +1,4 @@
-"""A TrainingJob without a status whose version is there: it trains nothing, if it is the job that made it."""
+"""A TrainingJob without a status finds its ModelVersion: it does not train again, if it is the job that made it."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ ATTEMPT = {"number": 1, "jobName": "j-1"}
 
 
 def made(number: int = 1, by: TrainingJobView | None = JOB, name: str = "j", **more: Any) -> ModelVersionView:
-    """Return a version of a job that is gone; ``by`` none: one that does not say from which spec."""
+    """Return a version whose job is gone. Without ``by``, the version does not name the spec digest of its job."""
     ref = {"name": name, "uid": "uid-before"} | ({} if by is None else {"specDigest": job_digest(by)})
     fields = spec(number, objective={"metric": "mae"}, objectiveValue="1.5", trainingJob=ref)
     return judged(number, fields=fields, **more)
@@ -31,7 +31,7 @@ def status_of(job: TrainingJobView, *earlier: ModelVersionView, **more: Any) -> 
 
 
 @pytest.mark.parametrize("by", [JOB, None], ids=["of this spec", "imported"])
-def test_nothing_is_trained_again(by: TrainingJobView | None) -> None:
+def test_a_job_whose_version_exists_succeeds_without_training(by: TrainingJobView | None) -> None:
     status = status_of(JOB, made(by=by))
     assert status.phase == "Succeeded"
     assert status.model_version is not None
@@ -46,30 +46,30 @@ def test_nothing_is_trained_again(by: TrainingJobView | None) -> None:
     assert "give the TrainingJob another name" in ready.message
 
 
-def test_the_newest_of_several() -> None:
+def test_the_newest_version_counts() -> None:
     status = status_of(JOB, made(1), made(3), made(2))
     assert status.model_version is not None
     assert status.model_version.version == 3
 
 
-def test_one_that_is_not_judged_yet_is_awaited() -> None:
-    waits = version(1, fields=made().spec)
-    status = status_of(JOB, waits)
+def test_an_unjudged_version_gives_a_pending_verdict() -> None:
+    unjudged = version(1, fields=made().spec)
+    status = status_of(JOB, unjudged)
     assert status.verdict is not None
     assert status.verdict.phase == "Pending"
 
 
-def test_a_refused_one_is_told() -> None:
+def test_a_rejected_version_is_reported() -> None:
     refused = judged(1, "Rejected", fields=made().spec)
     found = plan(observed(JOB, earlier=(refused,)))
     assert [event.reason for event in found.events if event.type == "Warning"] == ["VersionRejected"]
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Queued"])
-def test_one_that_waits_to_start_need_not_start(phase: str) -> None:
+def test_a_waiting_job_whose_version_exists_succeeds(phase: str) -> None:
     job = job_view(name="j", spec=JOB.spec, status={"observedGeneration": 1, "phase": phase})
-    waiting = Waiting(1, "ModelLocked", "m")
-    assert status_of(job, made(), admission=waiting).phase == "Succeeded"
+    admission = Waiting(1, "ModelLocked", "m")
+    assert status_of(job, made(), admission=admission).phase == "Succeeded"
 
 
 OTHER = job_view(name="j", spec={**SPEC, "modelName": "m", "parameters": {"num_leaves": 3}})
@@ -87,12 +87,12 @@ OTHER = job_view(name="j", spec={**SPEC, "modelName": "m", "parameters": {"num_l
     ],
     ids=["another spec", "deleted", "another job", "unreadable", "misnamed", "no training"],
 )
-def test_what_is_not_its_version_ends_nothing(job: TrainingJobView, earlier: tuple[ModelVersionView, ...]) -> None:
+def test_versions_of_other_jobs_do_not_count(job: TrainingJobView, earlier: tuple[ModelVersionView, ...]) -> None:
     (action,) = plan(observed(job, earlier=earlier)).actions
     assert action.body["metadata"]["name"] == "j-1"
 
 
-def test_an_attempt_that_has_begun_goes_on() -> None:
+def test_a_started_attempt_continues() -> None:
     begun = job_view(
         name="j", spec=JOB.spec, status={"observedGeneration": 1, "phase": "Running", "attempts": [ATTEMPT]}
     )

@@ -1,4 +1,4 @@
-"""Which objects are kept no longer: never one in use, and of the others as many as the policy says."""
+"""Which objects retention deletes: never one in use, and of the others all beyond the numbers of the policy."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -24,7 +24,7 @@ LATER = NOW + timedelta(days=1)
 TWO_AND_ONE = Policy(2, 1)
 
 
-def gone(
+def deleted_numbers(
     versions: list[ModelVersionView], *deployments: ModelDeploymentView, policy: Policy = TWO_AND_ONE
 ) -> list[int]:
     found = retention.versions(ModelObjects(tuple(versions), deployments), policy, LATER)
@@ -39,45 +39,45 @@ def serving(**status: Any) -> ModelDeploymentView:
     return deployment({"observedGeneration": 1, **status})
 
 
-def test_the_newest_of_each_kind_stay() -> None:
+def test_the_newest_of_each_kind_are_kept() -> None:
     bad = [judged(4, "Rejected"), judged(5, "Quarantined"), judged(6, "Rejected")]
-    assert gone([*good(9, 1, 3, 2, 8), *bad]) == [1, 2, 3, 4, 5]
+    assert deleted_numbers([*good(9, 1, 3, 2, 8), *bad]) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("field", ["activeVersion", "previousVersion", "candidateVersion"])
 @pytest.mark.parametrize("deleting", [False, True])
-def test_what_is_used_stays(field: str, deleting: bool) -> None:
+def test_versions_in_use_are_kept(field: str, deleting: bool) -> None:
     user = replace(serving(**{field: 1}), deleting=deleting)
-    assert gone(good(1, 2, 3, 4), user) == [2]
+    assert deleted_numbers(good(1, 2, 3, 4), user) == [2]
 
 
 @pytest.mark.parametrize("pin", ["1", f"sha256:{1:064x}"])
-def test_what_is_pinned_stays(pin: str) -> None:
+def test_pinned_versions_are_kept(pin: str) -> None:
     user = deployment({}, spec={"modelName": "m", "version": {"policy": "Pinned", "pin": pin}})
-    assert gone(good(1, 2, 3, 4), user) == [2]
+    assert deleted_numbers(good(1, 2, 3, 4), user) == [2]
 
 
-def test_what_the_deployment_lists_stays() -> None:
+def test_versions_that_the_deployment_lists_are_kept() -> None:
     user = deployment({}, spec={"modelName": "m", "retention": {"keep": [1, 99]}})
-    assert gone(good(1, 2, 3, 4), user) == [2]
+    assert deleted_numbers(good(1, 2, 3, 4), user) == [2]
 
 
 @pytest.mark.parametrize(("value", "stays"), [("true", True), ("2027-audit", True), ("false", False), ("", False)])
-def test_what_has_the_label_stays(value: str, stays: bool) -> None:
+def test_versions_with_the_keep_label_are_kept(value: str, stays: bool) -> None:
     kept = judged(1, labels={meta.KEEP_LABEL: value})
-    assert (1 not in gone([kept, *good(2, 3, 4)])) is stays
+    assert (1 not in deleted_numbers([kept, *good(2, 3, 4)])) is stays
 
 
-def test_the_champion_stays_although_it_is_old() -> None:
+def test_an_old_champion_is_kept() -> None:
     policy = Policy(2, 1, timedelta(hours=2))
-    assert gone(good(1, 2, 3), policy=policy) == [1, 2]
-    assert gone(good(1, 2, 3), serving(activeVersion=1), policy=policy) == [2, 3]
+    assert deleted_numbers(good(1, 2, 3), policy=policy) == [1, 2]
+    assert deleted_numbers(good(1, 2, 3), serving(activeVersion=1), policy=policy) == [2, 3]
 
 
-def test_a_policy_may_keep_all() -> None:
+def test_a_policy_without_limits_keeps_all() -> None:
     many = [*good(*range(1, 40)), *(judged(number, "Rejected") for number in range(40, 60))]
-    assert gone(many, policy=Policy(None, None)) == []
-    assert gone(many, policy=Policy(None, 0)) == list(range(40, 60))
+    assert deleted_numbers(many, policy=Policy(None, None)) == []
+    assert deleted_numbers(many, policy=Policy(None, 0)) == list(range(40, 60))
 
 
 @pytest.mark.parametrize(
@@ -92,15 +92,15 @@ def test_a_policy_may_keep_all() -> None:
     ],
     ids=["waits", "deleting", "young", "unreadable", "being restored", "misnamed"],
 )
-def test_what_is_left_alone(left: ModelVersionView) -> None:
-    assert 1 not in gone([left, *good(2, 3, 4)])
+def test_which_versions_are_never_deleted(left: ModelVersionView) -> None:
+    assert 1 not in deleted_numbers([left, *good(2, 3, 4)])
 
 
-def test_while_it_is_not_known_what_serves_nothing_goes() -> None:
-    assert gone(good(1, 2, 3, 4), replace(serving(), unreadable="status.phase: ?")) == []
+def test_an_unreadable_deployment_blocks_all_deletions() -> None:
+    assert deleted_numbers(good(1, 2, 3, 4), replace(serving(), unreadable="status.phase: ?")) == []
 
 
-def test_the_sentence_says_why() -> None:
+def test_the_message_gives_the_reason() -> None:
     (found, *_) = retention.versions(ModelObjects(tuple(good(1, 2, 3)), ()), Policy(2, 1), LATER)
     assert found.why == "not in use, and not among the newest 2 validated versions of model m"
 
@@ -119,7 +119,7 @@ limits = st.none() | st.integers(0, 4)
     rejected=limits,
     days=st.none() | st.integers(1, 3),
 )
-def test_whatever_there_is(
+def test_any_set_of_versions_obeys_the_policy(
     phases: dict[int, str],
     used: list[tuple[int | None, int | None, int | None]],
     keep: set[int],
@@ -137,7 +137,7 @@ def test_whatever_there_is(
         for i, each in enumerate(used)
     )
     policy = Policy(validated, rejected, None if days is None else timedelta(days=days))
-    found = set(gone(views, *users, policy=policy))
+    found = set(deleted_numbers(views, *users, policy=policy))
     best = champion.choose(ModelObjects(tuple(views), users))
     assert not found & {n for each in used for n in each if n}
     assert best is None or best.version not in found
@@ -153,10 +153,10 @@ def test_whatever_there_is(
             assert set(left) <= newest | protected
             assert days is not None or newest <= set(left)
     again = [view for view in views if version_number(view) not in found]
-    assert gone(again, *users, policy=policy) == []
+    assert deleted_numbers(again, *users, policy=policy) == []
 
 
-def test_what_holds_comes_from_three_layers() -> None:
+def test_the_policy_is_merged_from_chart_namespace_and_deployment() -> None:
     config = OperatorConfig.model_validate(
         {"retention": {"validated": 7, "rejected": 2}, "namespaceDefaults": {"a": {"retention": {"rejected": 0}}}}
     )
@@ -181,14 +181,14 @@ def expires(status: dict[str, Any] | None = None, seconds: int | None = 3600, **
     return retention.job(view, more.pop("schedule", None), now) is not None
 
 
-def test_a_job_goes_when_it_asked_for_it() -> None:
+def test_a_finished_job_is_deleted_after_its_time() -> None:
     assert expires()
     assert expires({"phase": "Failed"})
     assert expires({"verdict": {"phase": "Rejected", "reason": "GatesNotMet"}})
     assert not expires(after=3599)
 
 
-def test_a_job_stays() -> None:
+def test_which_jobs_are_kept() -> None:
     assert not expires(seconds=None)
     assert not expires({"phase": "Running"})
     assert not expires({"verdict": {"phase": "Pending", "reason": "Pending"}})
@@ -197,12 +197,12 @@ def test_a_job_stays() -> None:
 
 
 @pytest.mark.parametrize("field", ["active", "awaitingVerdict"])
-def test_a_run_that_its_schedule_has_not_counted_stays(field: str) -> None:
-    waits = schedule({"observedGeneration": 1, field: [{"name": "diabetes", "uid": "uid-tj"}]})
-    assert not expires(schedule=waits)
+def test_a_run_that_its_schedule_has_not_counted_is_kept(field: str) -> None:
+    with_run = schedule({"observedGeneration": 1, field: [{"name": "diabetes", "uid": "uid-tj"}]})
+    assert not expires(schedule=with_run)
     assert expires(schedule=schedule({"observedGeneration": 1}))
 
 
-def test_the_samples_are_what_they_seem() -> None:
+def test_the_samples_have_the_expected_digest_and_time() -> None:
     assert digest_of(judged(1)) == f"{1:064x}"
     assert START < NOW < LATER

@@ -1,4 +1,4 @@
-"""What of a status outlives it: on the same object it is all that decisions rest on, on another one it says nothing."""
+"""The saved status: a restored object recalls it, and any other object ignores it."""
 
 import json
 from dataclasses import replace
@@ -95,8 +95,8 @@ def recall(view: V) -> V:
     return saved.recall(saves_of(view), view)
 
 
-def back(view: V, **changes: Any) -> V:
-    """Return an object as a restore brings it back, and as it is then read."""
+def restored(view: V, **changes: Any) -> V:
+    """Return the object as it is read after a restore from a backup."""
     text = text_of(view, view.status)
     assert text is not None
     empty: Any = type(view.status)()
@@ -104,8 +104,8 @@ def back(view: V, **changes: Any) -> V:
     return recall(replace(view, status=empty, annotations={meta.SAVED_ANNOTATION: text}, **fields))
 
 
-def test_a_job_that_ended_has_ended() -> None:
-    found = back(ended())
+def test_a_restored_finished_job_stays_finished() -> None:
+    found = restored(ended())
     assert found.finished
     assert found.recalled_from == "uid-tj"
     assert found.status.model_version == ended().status.model_version
@@ -116,15 +116,15 @@ def test_a_job_that_ended_has_ended() -> None:
 
 
 @pytest.mark.parametrize("phase", [None, "Pending", "Queued", "Starting", "Running", "Retrying", "Suspended"])
-def test_a_job_that_has_not_ended_begins_anew(phase: str | None) -> None:
+def test_an_unfinished_job_saves_nothing(phase: str | None) -> None:
     view = job_view(status={"observedGeneration": 1, **({} if phase is None else {"phase": phase})})
     assert text_of(view, view.status) is None
     assert not due(view, view.status)
 
 
 @pytest.mark.parametrize("phase", sorted(TERMINAL_PHASES))
-def test_every_end_is_saved(phase: str) -> None:
-    assert back(job_view(status={**ENDED, "phase": phase})).status.phase == phase
+def test_every_terminal_phase_is_saved(phase: str) -> None:
+    assert restored(job_view(status={**ENDED, "phase": phase})).status.phase == phase
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_every_end_is_saved(phase: str) -> None:
         {"spec": {**SPEC, "data": {"uri": "s3://other.csv", "target": "y"}}},
     ],
 )
-def test_of_another_job_it_says_nothing(change: dict[str, Any]) -> None:
-    found = back(ended(), **change)
+def test_another_job_ignores_the_saved_status(change: dict[str, Any]) -> None:
+    found = restored(ended(), **change)
     assert not found.recalled_from
     assert found.status == TrainingJobStatus()
 
@@ -152,17 +152,17 @@ def test_of_another_job_it_says_nothing(change: dict[str, Any]) -> None:
         {**SPEC, "fieldOfANewerRelease": 1},
     ],
 )
-def test_what_does_not_define_the_model_makes_no_other_job(spec: dict[str, Any]) -> None:
-    assert back(ended(), spec=spec).finished
+def test_fields_that_do_not_define_the_model_may_differ(spec: dict[str, Any]) -> None:
+    assert restored(ended(), spec=spec).finished
 
 
-def test_a_spec_that_cannot_be_read_has_a_digest_too() -> None:
+def test_an_invalid_spec_has_a_digest_too() -> None:
     view = job_view(spec={"framework": "Nonsense"}, status={**ENDED, "phase": "Failed"})
-    assert back(view).finished
-    assert not back(view, spec={"framework": "Other"}).recalled_from
+    assert restored(view).finished
+    assert not restored(view, spec={"framework": "Other"}).recalled_from
 
 
-def test_a_status_of_its_own_comes_first() -> None:
+def test_a_current_status_overrides_the_saved_one() -> None:
     text = text_of(ended(), ended().status)
     running = job_view(
         status={"observedGeneration": 1, "phase": "Running"}, annotations={meta.SAVED_ANNOTATION: str(text)}
@@ -171,29 +171,29 @@ def test_a_status_of_its_own_comes_first() -> None:
 
 
 @pytest.mark.parametrize("phase", ["Validated", "Rejected", "Quarantined"])
-def test_a_verdict_is_kept_for_these_files_alone(phase: str) -> None:
+def test_a_verdict_is_restored_only_for_the_same_files(phase: str) -> None:
     view = judged(2, phase)
-    assert back(view).status.phase == phase
-    assert not back(view, spec=version(3).spec, name="m-v3").recalled_from
+    assert restored(view).status.phase == phase
+    assert not restored(view, spec=version(3).spec, name="m-v3").recalled_from
 
 
-def test_a_version_that_waits_is_judged_again() -> None:
+def test_an_unjudged_version_saves_nothing() -> None:
     assert text_of(version(1), version(1).status) is None
 
 
-def test_a_deployment_knows_its_hold_and_its_history() -> None:
-    found = back(deployment(HELD)).status
+def test_a_restored_deployment_has_its_hold_and_history() -> None:
+    found = restored(deployment(HELD)).status
     assert (found.active_version, found.hold) == (1, deployment(HELD).status.hold)
     assert found.last_handled_action == "rollback/previous/1"
     assert [entry.version for entry in found.rejected_versions or ()] == [2]
     assert [(entry.version, entry.reason) for entry in found.history or ()] == [(1, "r" * 256)]
     assert found.phase is None
     assert found.ready_replicas is None
-    assert not back(deployment(HELD), spec={"modelName": "other"}).recalled_from
+    assert not restored(deployment(HELD), spec={"modelName": "other"}).recalled_from
 
 
-def test_a_schedule_knows_what_it_ran_and_promises_nothing() -> None:
-    found = back(schedule(NIGHTS), spec={"schedule": "@daily"}).status
+def test_a_restored_schedule_has_its_last_run_and_no_next_time() -> None:
+    found = restored(schedule(NIGHTS), spec={"schedule": "@daily"}).status
     assert (found.last_schedule_time, found.last_template_hash, found.missed) == (STAMP, "ab", 3)
     assert found.last_handled_run_now == "t"
     assert found.next_schedule_time is None
@@ -203,26 +203,26 @@ def test_a_schedule_knows_what_it_ran_and_promises_nothing() -> None:
 @pytest.mark.parametrize(
     "view", [ended(), judged(2), deployment(HELD), schedule(NIGHTS)], ids=lambda v: type(v).__name__
 )
-def test_it_is_written_once(view: Any) -> None:
+def test_the_saved_status_is_written_once(view: Any) -> None:
     assert due(view, view.status)
     text = text_of(view, view.status)
     known = replace(view, annotations={meta.SAVED_ANNOTATION: text})
     assert due(known, known.status) is None
-    assert text_of(back(view), back(view).status) == text
+    assert text_of(restored(view), restored(view).status) == text
     assert not due(replace(view, deleting=True), view.status)
 
 
 @pytest.mark.parametrize(
     "view", [ended(), judged(2), deployment(HELD), schedule(NIGHTS)], ids=lambda v: type(v).__name__
 )
-def test_who_died_before_the_first_status_restores_nothing(view: Any) -> None:
-    assert back(view, uid=view.uid).status == type(view.status)()
-    assert not back(view, uid=view.uid).recalled_from
+def test_a_saved_status_of_the_same_object_restores_nothing(view: Any) -> None:
+    assert restored(view, uid=view.uid).status == type(view.status)()
+    assert not restored(view, uid=view.uid).recalled_from
 
 
-def test_a_restore_that_died_half_way_is_one_still() -> None:
-    """Its annotation may be written anew before its status is; it still is of the object before the restore."""
-    once = back(deployment(HELD))
+def test_an_interrupted_restore_continues() -> None:
+    """The annotation may be written again before the status. It still names the object before the restore."""
+    once = restored(deployment(HELD))
     status = once.status.model_copy(update={"candidate_version": None})
     text = text_of(once, status)
     assert text is not None
@@ -232,8 +232,8 @@ def test_a_restore_that_died_half_way_is_one_still() -> None:
 
 
 @pytest.mark.parametrize("view", [ended(), judged(2)], ids=lambda v: type(v).__name__)
-def test_a_restored_object_says_so_first(view: Any) -> None:
-    step = saved.restore(back(view, generation=3))
+def test_a_restored_object_gets_an_event_first(view: Any) -> None:
+    step = saved.restore(restored(view, generation=3))
     assert step.status is not None
     assert step.status.model_dump()["observed_generation"] == 3
     assert [event.reason for event in step.events] == ["Restored"]
@@ -251,7 +251,7 @@ def test_a_restored_object_says_so_first(view: Any) -> None:
         lambda text: text.replace('"uid":"uid-tj"', '"uid":""'),
     ],
 )
-def test_what_cannot_be_read_decides_nothing(broken: Any) -> None:
+def test_a_broken_saved_status_makes_the_object_unreadable(broken: Any) -> None:
     text = str(text_of(ended(), ended().status))
     text = broken(text) if callable(broken) else broken
     found = recall(job_view(uid="uid-new", annotations={meta.SAVED_ANNOTATION: text}))
@@ -259,7 +259,7 @@ def test_what_cannot_be_read_decides_nothing(broken: Any) -> None:
     assert not found.finished
 
 
-def test_of_another_object_it_need_not_be_readable() -> None:
+def test_a_broken_saved_status_of_another_object_is_ignored() -> None:
     of_another = json.dumps({"of": "team/other/x", "uid": "u", "status": {"phase": "Evaporated"}})
     found = recall(job_view(annotations={meta.SAVED_ANNOTATION: of_another}))
     assert not found.unreadable
@@ -267,6 +267,6 @@ def test_of_another_object_it_need_not_be_readable() -> None:
 
 @settings(deadline=None)
 @given(st.text())
-def test_whatever_stands_there(text: str) -> None:
+def test_any_annotation_is_handled(text: str) -> None:
     found = recall(job_view(annotations={meta.SAVED_ANNOTATION: text}))
     assert not found.recalled_from

@@ -1,4 +1,4 @@
-"""docs/trainingschedule.md tells what the planner does: its tables are compared with what comes out of it."""
+"""The tables of docs/trainingschedule.md, compared with what the planner does."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ PAGE = (checkout() / "docs/trainingschedule.md").read_text(encoding="utf-8")
 
 
 def table(heading: str) -> list[list[str]]:
-    """Return the cells of the table whose first line begins like this."""
+    """Return the cells of the table whose first line begins with ``heading``."""
     rows = PAGE.split(f"\n| {heading} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
     return [[cell.strip() for cell in row[1:-1].split("|")] for row in rows]
 
@@ -28,7 +28,7 @@ def refuse(world: World, error: Exception) -> None:
     world.go_to("09:00:00")
 
 
-def waiting(*, suspend: bool) -> World:
+def with_waiting_run(*, suspend: bool) -> World:
     world = World(concurrencyPolicy="Forbid", startingDeadlineSeconds=60)
     world.go_to("09:00:00")
     world.edit(suspend=suspend)
@@ -41,7 +41,7 @@ def waiting(*, suspend: bool) -> World:
 
 
 def given_up() -> World:
-    world = waiting(suspend=False)
+    world = with_waiting_run(suspend=False)
     world.go_to("10:02:00")
     return world
 
@@ -98,8 +98,8 @@ WORLDS: tuple[Callable[[], World], ...] = (
     rejected,
     invalid,
     lambda: World(suspend=True),
-    lambda: waiting(suspend=True),
-    lambda: waiting(suspend=False),
+    lambda: with_waiting_run(suspend=True),
+    lambda: with_waiting_run(suspend=False),
     lambda: World(schedule="0 0 31 2 *"),
     lambda: World(timeZone="Mars/Base"),
     lambda: refused(InvalidError(422, "Invalid", "no")),
@@ -107,7 +107,7 @@ WORLDS: tuple[Callable[[], World], ...] = (
 )
 
 
-def test_phases_and_reasons() -> None:
+def test_the_page_lists_phases_and_reasons() -> None:
     seen = set()
     for make in WORLDS:
         world = make()
@@ -115,20 +115,22 @@ def test_phases_and_reasons() -> None:
         others = {each["type"] for each in world.status["conditions"]} - {"Ready", "ModelAccepted"}
         seen.add((world.status["phase"], ready["status"], ready["reason"], *others))
     rows = table("Phase")
-    told = {(*row[:3], *re.findall(r"`(Stalled|Reconciling)`$", row[3].rstrip("."))) for row in rows}
-    assert seen == told
-    assert len(rows) == len(told)
+    documented = {(*row[:3], *re.findall(r"`(Stalled|Reconciling)`$", row[3].rstrip("."))) for row in rows}
+    assert seen == documented
+    assert len(rows) == len(documented)
 
 
-def test_events() -> None:
+def test_the_page_lists_the_events() -> None:
     seen = set()
     for make in WORLDS:
         seen |= {(body["reason"], body["type"]) for body in make().cluster.of(EVENTS).values()}
-    told = {(reason, kind) for row in table("Event") for reason in row[0].split(", ") for kind in row[1].split(", ")}
-    assert seen == told
+    documented = {
+        (reason, kind) for row in table("Event") for reason in row[0].split(", ") for kind in row[1].split(", ")
+    }
+    assert seen == documented
 
 
-def test_fields_and_defaults() -> None:
+def test_the_page_lists_fields_and_defaults() -> None:
     rows = {row[0].strip("`"): row[1] for row in table("Field")}
     values = {"false": False, "3": 3, "1": 1, "Allow": "Allow"}
     spec = TrainingScheduleSpec.model_validate({"schedule": "@daily", "template": TEMPLATE})
@@ -137,14 +139,14 @@ def test_fields_and_defaults() -> None:
     assert rows.keys() == {"schedule", "template"}
 
 
-def test_the_names_that_are_promised() -> None:
+def test_the_page_gives_the_names_of_runs() -> None:
     assert "TrainingJob `<schedule>-<minutes since 1970>`" in PAGE
     world = World()
     world.go_to("09:00:00")
     assert list(world.jobs) == [f"{NAME}-{int(world.cluster.now.timestamp()) // 60}"]
 
 
-def test_the_macros_that_are_named() -> None:
+def test_the_page_lists_the_macros() -> None:
     (row,) = [row for row in table("Field") if row[0] == "`schedule`"]
     macros = re.findall(r"`(@\w+)`", row[2])
     assert len(macros) == 7

@@ -1,4 +1,4 @@
-"""What becomes of the runs of a TrainingSchedule, and of those that cannot be made."""
+"""What happens to the runs of a TrainingSchedule, and to runs that cannot be created."""
 
 import pytest
 
@@ -13,14 +13,14 @@ from trainyard_operator.kube.port import TRAINING_JOBS, Resource
 # ---- concurrency -----------------------------------------------------------------------------------------------------
 
 
-def test_allow_runs_side_by_side() -> None:
+def test_allow_starts_parallel_runs() -> None:
     world = World()
     world.go_to("09:00:00")
     world.go_to("10:00:00")
     assert len(world.unfinished()) == world.status["activeCount"] == 2
 
 
-def test_forbid_waits_for_the_end_and_runs_the_latest_then() -> None:
+def test_forbid_waits_and_then_starts_the_latest_run() -> None:
     world = World(concurrencyPolicy="Forbid")
     for hour in ("09", "10", "11", "12"):
         world.go_to(f"{hour}:00:00")
@@ -33,7 +33,7 @@ def test_forbid_waits_for_the_end_and_runs_the_latest_then() -> None:
     assert world.status["missed"] == 2
 
 
-def test_forbid_with_a_deadline_gives_up() -> None:
+def test_forbid_with_a_deadline_skips_a_late_run() -> None:
     world = World(concurrencyPolicy="Forbid", startingDeadlineSeconds=600)
     world.go_to("09:00:00")
     world.go_to("10:00:00")
@@ -44,7 +44,7 @@ def test_forbid_with_a_deadline_gives_up() -> None:
     assert world.times() == ["09:00"]
 
 
-def test_replace_ends_the_old_run_before_it_starts_the_new_one() -> None:
+def test_replace_deletes_the_old_run_before_it_starts_the_new_one() -> None:
     world = World(concurrencyPolicy="Replace")
     world.go_to("09:00:00")
     (old,) = world.jobs
@@ -63,7 +63,7 @@ def test_replace_ends_the_old_run_before_it_starts_the_new_one() -> None:
 # ---- history ---------------------------------------------------------------------------------------------------------
 
 
-def test_history_limits() -> None:
+def test_history_limits_delete_old_runs() -> None:
     world = World(successfulJobsHistoryLimit=2, failedJobsHistoryLimit=1)
     for hour, phase in enumerate(["Failed", "Succeeded", "Cancelled", "Succeeded", "Succeeded", "Failed"], 9):
         world.go_to(f"{hour:02}:00:00")
@@ -73,7 +73,7 @@ def test_history_limits() -> None:
     assert world.status["lastSuccessfulTime"] == "2026-11-21T13:00:00Z"
 
 
-def test_no_history_at_all_still_runs_each_time_once() -> None:
+def test_without_history_each_time_runs_once() -> None:
     world = World(successfulJobsHistoryLimit=0, failedJobsHistoryLimit=0)
     for hour in ("09", "10"):
         world.go_to(f"{hour}:00:00")
@@ -86,7 +86,7 @@ def test_no_history_at_all_still_runs_each_time_once() -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("write", [1, 2, 3, 4])
-def test_a_crash_at_any_write_of_a_run_makes_no_second_one(write: int, after: bool) -> None:
+def test_a_crash_at_any_write_starts_no_second_run(write: int, after: bool) -> None:
     world = World(successfulJobsHistoryLimit=0, stopAfterFailures=5, failedJobsHistoryLimit=0)
     world.cluster.hook = FaultyWrite(write, after=after, error=Killed())
     world.go_to("09:00:00")
@@ -110,7 +110,7 @@ def stopped() -> World:
     return world
 
 
-def test_stop_after_failures() -> None:
+def test_a_schedule_stops_after_failures() -> None:
     world = stopped()
     assert world.status["consecutiveFailures"] == 2
     assert (world.status["phase"], world.condition("Stalled")["reason"]) == ("Stalled", "TooManyFailures")
@@ -119,7 +119,7 @@ def test_stop_after_failures() -> None:
     assert world.unfinished() == []
 
 
-def test_a_changed_template_starts_anew() -> None:
+def test_a_changed_template_resumes_a_stopped_schedule() -> None:
     world = stopped()
     world.edit(template=changed(num_leaves=7))
     world.operator.settle()
@@ -128,7 +128,7 @@ def test_a_changed_template_starts_anew() -> None:
     assert world.unfinished() == []
 
 
-def test_a_run_on_request_that_succeeds_starts_anew() -> None:
+def test_a_successful_requested_run_resumes_a_stopped_schedule() -> None:
     world = stopped()
     world.annotate("please")
     world.operator.settle()
@@ -142,7 +142,7 @@ def test_a_run_on_request_that_succeeds_starts_anew() -> None:
     assert (world.status["phase"], world.status["nextScheduleTime"]) == ("Active", "2026-11-21T13:00:00Z")
 
 
-def test_a_success_or_a_cancelled_run_between() -> None:
+def test_a_success_resets_the_failures_and_a_cancelled_run_does_not_count() -> None:
     world = World(stopAfterFailures=2)
     for hour, phase in enumerate(["Failed", "Succeeded", "Failed", "Cancelled"], 9):
         world.go_to(f"{hour:02}:00:00")
@@ -155,17 +155,17 @@ def test_a_success_or_a_cancelled_run_between() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "reason", "sentence"),
+    ("spec", "reason", "message"),
     [
         ({"schedule": "0 0 31 2 *"}, "UnparseableSchedule", "is never due"),
         ({"schedule": "61 * * * *"}, "UnparseableSchedule", "out of range: write 0 to 59"),
         ({"timeZone": "Europe/Pari"}, "UnknownTimeZone", "for example Europe/Paris"),
     ],
 )
-def test_a_line_that_cannot_be_carried_out(spec: dict[str, str], reason: str, sentence: str) -> None:
+def test_an_invalid_schedule_stalls(spec: dict[str, str], reason: str, message: str) -> None:
     world = World(**spec)
     assert (world.status["phase"], world.condition("Stalled")["reason"]) == ("Stalled", reason)
-    assert sentence in world.condition()["message"]
+    assert message in world.condition()["message"]
     assert events_of(world.cluster) == [reason]
     before = len(world.cluster.writes)
     world.go_to("2026-11-25T00:00:00")
@@ -176,7 +176,7 @@ def test_a_line_that_cannot_be_carried_out(spec: dict[str, str], reason: str, se
     assert world.status["nextScheduleTime"] == "2026-11-25T01:00:00Z"
 
 
-def test_a_spec_that_the_schema_should_have_refused() -> None:
+def test_a_spec_that_the_schema_would_refuse_stalls() -> None:
     world = World()
     world.edit(concurrencyPolicy="Sometimes")
     world.operator.settle()
@@ -194,7 +194,7 @@ def test_a_spec_that_the_schema_should_have_refused() -> None:
         (ForbiddenError(403, "Forbidden", "exceeded quota: runs"), "CreateRefused", "Reconciling", "Active"),
     ],
 )
-def test_a_run_that_the_api_server_refuses(error: Exception, reason: str, type_: str, phase: str) -> None:
+def test_a_refused_run_is_tried_again(error: Exception, reason: str, type_: str, phase: str) -> None:
     world = World()
 
     def refuse(verb: str, resource: Resource, after: bool) -> None:
@@ -224,7 +224,7 @@ def test_a_run_that_the_api_server_refuses(error: Exception, reason: str, type_:
     assert (world.condition()["reason"], world.status["phase"]) == ("Scheduled", "Active")
 
 
-def test_a_foreign_job_has_the_name() -> None:
+def test_a_foreign_job_with_the_name_of_a_run_is_reported() -> None:
     world = World()
     world.cluster.now = world.cluster.now.replace(hour=9, minute=0, second=0)
     name = f"{NAME}-{int(world.cluster.now.timestamp()) // 60}"
@@ -240,11 +240,11 @@ def test_a_foreign_job_has_the_name() -> None:
     assert world.times() == ["09:00"]
 
 
-def test_a_copy_with_the_labels_of_a_run_is_nobodys_run() -> None:
+def test_a_copy_with_the_labels_of_a_run_is_not_a_run() -> None:
     world = World(successfulJobsHistoryLimit=0, failedJobsHistoryLimit=0, concurrencyPolicy="Replace")
     world.go_to("09:00:00")
     run_of_9 = next(iter(world.jobs.values()))["metadata"]
-    for name in ("my-copy", f"{NAME}-99999999"):  # the second one stands for a nominal time in the year 2160
+    for name in ("my-copy", f"{NAME}-99999999"):  # the second name stands for a nominal time in the year 2160
         world.cluster.submit(name, TEMPLATE["spec"], labels=run_of_9["labels"], annotations=run_of_9["annotations"])
     world.go_to("10:00:00")
     world.end("my-copy")
@@ -255,7 +255,7 @@ def test_a_copy_with_the_labels_of_a_run_is_nobodys_run() -> None:
     assert world.status["nextScheduleTime"] == "2026-11-21T11:00:00Z"
 
 
-def test_nothing_is_written_at_the_fixed_point() -> None:
+def test_nothing_is_written_without_a_change() -> None:
     world = World(runOnChange=True, concurrencyPolicy="Forbid", startingDeadlineSeconds=100)
     world.go_to("09:00:00")
     before = len(world.cluster.writes)

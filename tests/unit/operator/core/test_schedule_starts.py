@@ -1,4 +1,4 @@
-"""When a TrainingSchedule starts a run, and when not, as docs/trainingschedule.md tells it."""
+"""When a TrainingSchedule starts a run, as docs/trainingschedule.md describes it."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from trainyard_operator.kube.port import TRAINING_SCHEDULES
 # ---- the clock -------------------------------------------------------------------------------------------------------
 
 
-def test_first_look_promises_the_next_time_and_starts_nothing() -> None:
+def test_the_first_reconcile_sets_the_next_time_and_starts_nothing() -> None:
     world = World()
     assert world.jobs == {}
     assert world.status["nextScheduleTime"] == "2026-11-21T09:00:00Z"
@@ -22,7 +22,7 @@ def test_first_look_promises_the_next_time_and_starts_nothing() -> None:
     assert world.operator.reconcile().after == 300.0  # type: ignore[union-attr]
 
 
-def test_a_run_at_its_time() -> None:
+def test_a_run_starts_at_its_time() -> None:
     world = World(template={"metadata": {"labels": {"team": "a"}, "annotations": {"why": "x"}}, **TEMPLATE})
     world.go_to("09:00:00")
     (name,) = world.jobs
@@ -48,14 +48,14 @@ def test_a_run_at_its_time() -> None:
     assert events_of(world.cluster) == ["SuccessfulCreate"]
 
 
-def test_the_name_is_that_of_the_nominal_minute() -> None:
+def test_the_name_of_a_run_has_its_nominal_minute() -> None:
     world = World(schedule="30 2 * * *", timeZone="Europe/Paris")
-    world.go_to("2026-11-22T01:30:10")  # half past two in Paris
+    world.go_to("2026-11-22T01:30:10")  # 02:30 in Paris
     minute = int(world.cluster.now.timestamp()) // 60
     assert list(world.jobs) == [f"{NAME}-{minute}"]
 
 
-def test_after_downtime_one_run_is_caught_up_with_and_the_rest_is_counted() -> None:
+def test_after_downtime_one_run_starts_and_the_others_are_counted() -> None:
     world = World()
     world.go_to("2026-11-22T07:40:00")
     assert world.times() == ["07:00"]
@@ -66,7 +66,7 @@ def test_after_downtime_one_run_is_caught_up_with_and_the_rest_is_counted() -> N
     assert world.times() == ["07:00", "08:00"]
 
 
-def test_an_operator_that_was_away_since_the_creation_catches_up_too() -> None:
+def test_a_schedule_created_during_downtime_catches_up() -> None:
     world = World(now="2026-11-21T08:00:30", suspend=True)
     world.cluster.remove(TRAINING_SCHEDULES, NAMESPACE, NAME)
     world.submit({"schedule": "0 * * * *", "template": TEMPLATE})
@@ -84,7 +84,7 @@ def test_starting_deadline(back_at: str, runs: int, missed: int) -> None:
     assert world.status["nextScheduleTime"] == following
 
 
-def test_missed_runs_are_counted_up_to_a_bound() -> None:
+def test_missed_runs_are_counted_up_to_a_limit() -> None:
     world = World(schedule="* * * * *")
     world.go_to("2027-11-21T08:00:40")
     assert len(world.jobs) == 1
@@ -100,7 +100,7 @@ def test_missed_runs_are_counted_up_to_a_bound() -> None:
         {"schedule": "*/5 * * * *", "timeZone": "Asia/Kathmandu"},
     ],
 )
-def test_an_edited_line_or_zone_fires_nothing_at_once(edit: dict[str, str]) -> None:
+def test_an_edited_schedule_or_time_zone_starts_nothing_at_once(edit: dict[str, str]) -> None:
     world = World()
     world.go_to("09:00:00")
     world.end_all()
@@ -113,7 +113,7 @@ def test_an_edited_line_or_zone_fires_nothing_at_once(edit: dict[str, str]) -> N
     assert len(world.jobs) == 2
 
 
-def test_a_line_that_is_edited_while_the_operator_is_away_fires_nothing_at_once() -> None:
+def test_a_schedule_edited_during_downtime_starts_nothing_at_once() -> None:
     world = World(schedule="0 9 * * *")
     world.edit(schedule="0 10 * * *")
     world.go_to("10:30:00")
@@ -121,7 +121,7 @@ def test_a_line_that_is_edited_while_the_operator_is_away_fires_nothing_at_once(
     assert world.status["nextScheduleTime"] == "2026-11-22T10:00:00Z"
 
 
-def test_a_line_that_is_added_later_starts_from_then() -> None:
+def test_a_schedule_added_later_starts_from_then() -> None:
     world = World(schedule=None, runOnChange=True)
     world.end_all()
     world.go_to("11:30:00")
@@ -131,7 +131,7 @@ def test_a_line_that_is_added_later_starts_from_then() -> None:
     assert world.status["nextScheduleTime"] == "2026-11-21T12:00:00Z"
 
 
-def test_a_clock_that_goes_backwards_starts_nothing_twice() -> None:
+def test_a_clock_that_is_set_back_starts_nothing_twice() -> None:
     world = World()
     world.go_to("10:00:00")
     made = world.created()
@@ -146,7 +146,7 @@ def test_a_clock_that_goes_backwards_starts_nothing_twice() -> None:
 # ---- suspend ---------------------------------------------------------------------------------------------------------
 
 
-def test_suspended_runs_wait_and_one_is_caught_up_with() -> None:
+def test_after_a_suspension_one_run_is_started() -> None:
     world = World(suspend=True)
     world.go_to("11:30:00")
     assert world.jobs == {}
@@ -158,7 +158,7 @@ def test_suspended_runs_wait_and_one_is_caught_up_with() -> None:
     assert world.status["phase"] == "Active"
 
 
-def test_a_deadline_holds_for_what_was_suspended() -> None:
+def test_the_starting_deadline_holds_for_suspended_runs() -> None:
     world = World(suspend=True, startingDeadlineSeconds=60)
     world.go_to("11:30:00")
     world.edit(suspend=False)
@@ -167,7 +167,7 @@ def test_a_deadline_holds_for_what_was_suspended() -> None:
     assert (world.status["missed"], world.status["nextScheduleTime"]) == (3, "2026-11-21T12:00:00Z")
 
 
-def test_a_run_that_began_goes_on_when_suspended() -> None:
+def test_a_started_run_continues_while_suspended() -> None:
     world = World()
     world.go_to("09:00:00")
     world.edit(suspend=True)
@@ -179,7 +179,7 @@ def test_a_run_that_began_goes_on_when_suspended() -> None:
 
 
 @pytest.mark.parametrize("spec", [{}, {"suspend": True}, {"schedule": "0 0 30 2 *"}, {"timeZone": "Mars/Base"}])
-def test_run_now_runs_once_for_each_token(spec: dict[str, Any]) -> None:
+def test_run_now_starts_one_run_for_each_token(spec: dict[str, Any]) -> None:
     world = World(**spec)
     world.annotate("monday")
     world.operator.settle()
@@ -192,7 +192,7 @@ def test_run_now_runs_once_for_each_token(spec: dict[str, Any]) -> None:
     assert world.times() == ["", ""]
 
 
-def test_run_now_without_a_schedule() -> None:
+def test_run_now_works_without_a_schedule() -> None:
     world = World(schedule=None, runOnChange=True, concurrencyPolicy="Forbid")
     world.annotate("again")
     world.operator.settle()
@@ -202,7 +202,7 @@ def test_run_now_without_a_schedule() -> None:
     assert world.status["lastHandledRunNow"] == "again"
 
 
-def test_a_token_of_any_size_is_one_token() -> None:
+def test_a_token_of_any_length_starts_one_run() -> None:
     world = World()
     world.annotate(" " + "x" * 5000 + " ")
     world.operator.settle()
@@ -217,7 +217,7 @@ def test_a_token_of_any_size_is_one_token() -> None:
 # ---- on change -------------------------------------------------------------------------------------------------------
 
 
-def test_run_on_change_runs_at_creation_and_at_each_change() -> None:
+def test_run_on_change_starts_a_run_at_creation_and_at_each_change() -> None:
     world = World(schedule=None, runOnChange=True)
     assert len(world.jobs) == 1
     assert world.condition()["reason"] == "WaitsForChange"
@@ -245,7 +245,7 @@ def test_a_change_waits_while_suspended_and_needs_run_on_change() -> None:
     assert len(world.jobs) == 1
 
 
-def test_defaults_written_out_are_no_change() -> None:
+def test_explicit_defaults_are_not_a_change() -> None:
     world = World(schedule=None, runOnChange=True)
     spec = {**TEMPLATE["spec"], "priority": "Normal", "cancel": False, "suspend": False}
     world.edit(template={"spec": spec})

@@ -1,11 +1,11 @@
-"""A suspended TrainingSchedule promises no time, and still knows from when on it has to catch up."""
+"""A suspended TrainingSchedule shows no next time, and remembers since when runs are due."""
 
 from tests.unit.operator.api_server import NAMESPACE
 from tests.unit.operator.schedules import NAME, World
 from trainyard_operator.kube.port import TRAINING_SCHEDULES
 
 
-def test_no_next_time_while_suspended() -> None:
+def test_a_suspended_schedule_has_no_next_time() -> None:
     world = World()
     world.edit(suspend=True)
     world.operator.settle()
@@ -18,7 +18,7 @@ def test_no_next_time_while_suspended() -> None:
     assert world.jobs == {}
 
 
-def test_what_came_meanwhile_is_caught_up_with_once() -> None:
+def test_runs_due_during_a_suspension_are_caught_up_with_once() -> None:
     world = World()
     world.edit(suspend=True)
     world.go_to("08:59:00")
@@ -32,7 +32,7 @@ def test_what_came_meanwhile_is_caught_up_with_once() -> None:
     assert world.status["nextScheduleTime"] == "2026-11-21T12:00:00Z"
 
 
-def test_a_line_that_is_edited_while_suspended_fires_nothing_at_once() -> None:
+def test_a_schedule_edited_while_suspended_starts_nothing_at_once() -> None:
     world = World()
     world.edit(suspend=True)
     world.go_to("11:20:00")
@@ -45,8 +45,8 @@ def test_a_line_that_is_edited_while_suspended_fires_nothing_at_once() -> None:
     assert world.status["nextScheduleTime"] == "2026-11-21T12:10:00Z"
 
 
-def test_a_schedule_that_an_earlier_release_suspended_is_read_on() -> None:
-    """It showed the next time all along."""
+def test_a_schedule_that_an_earlier_release_suspended_catches_up() -> None:
+    """The earlier release kept nextScheduleTime while suspended."""
     world = World(suspend=True)
     status = {**world.status, "nextScheduleTime": world.status["heldScheduleTime"]}
     del status["heldScheduleTime"]

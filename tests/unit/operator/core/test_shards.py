@@ -1,4 +1,4 @@
-"""A job whose series several pods share: its Job, whose result counts, and who explains a failure."""
+"""A sharded job, whose pods divide the series: its Job, its result, and the shard that explains a failure."""
 
 from datetime import timedelta
 from typing import Any
@@ -48,7 +48,7 @@ def shard(index: int, exit_code: int | None = 0, seconds: float = 0, **more: Any
     return pod(exit_code, name=f"diabetes-1-{index}-x", index=index, finished_at=end, **more)
 
 
-def test_an_indexed_job_and_else_the_same() -> None:
+def test_a_sharded_job_differs_only_in_its_indexed_mode() -> None:
     one, three = job_of(), job_of(shards=3)
     indexed = {name: three["spec"].pop(name) for name in ("completionMode", "completions", "parallelism")}
     assert indexed == {"completionMode": "Indexed", "completions": 3, "parallelism": 3}
@@ -59,13 +59,13 @@ def test_an_indexed_job_and_else_the_same() -> None:
 
 
 @pytest.mark.parametrize("spec", [{"mode": "Prepare"}, {"framework": "LightGBM"}, {"framework": "Torch"}])
-def test_what_has_no_model_per_series_is_refused(spec: dict[str, Any]) -> None:
+def test_shards_need_one_model_per_series(spec: dict[str, Any]) -> None:
     refuse_unsupported(TrainingJobSpec.model_validate({**FORECAST, "shards": 3}))
     with pytest.raises(InvalidSpecError, match=r"^spec\.shards 3 needs framework Prophet and mode Train"):
         refuse_unsupported(TrainingJobSpec.model_validate({**FORECAST, "shards": 3, **spec}))
 
 
-def test_the_pod_that_merged_has_the_result() -> None:
+def test_the_pod_that_merged_gives_the_result() -> None:
     later = START + timedelta(seconds=9)
     pods = (
         shard(0, termination_message=SHARD, created=later),
@@ -76,29 +76,29 @@ def test_the_pod_that_merged_has_the_result() -> None:
     assert isinstance(result, TrainingResult)
     assert result.made == "Version"
     job = job_view(RUNNING, spec={**FORECAST, "shards": 3})
-    answer = plan(observed(job, child(complete=True), pods={"diabetes-1": pods}, versions={"diabetes-v1": None}))
-    assert isinstance(answer.actions[0], Create)
-    assert created(answer)["metadata"]["name"] == "diabetes-v1"
+    step = plan(observed(job, child(complete=True), pods={"diabetes-1": pods}, versions={"diabetes-v1": None}))
+    assert isinstance(step.actions[0], Create)
+    assert created(step)["metadata"]["name"] == "diabetes-v1"
 
 
-def test_two_that_merged_at_once_say_the_same() -> None:
+def test_two_merged_results_are_accepted() -> None:
     pods = (shard(0, termination_message=result_text()), shard(1, termination_message=result_text()))
     assert isinstance(success_of(child(), pods), TrainingResult)
 
 
-def test_shards_that_nobody_merged_are_tried_again() -> None:
+def test_unmerged_shards_are_tried_again() -> None:
     pods = tuple(shard(index, termination_message=SHARD) for index in range(3))
     job = job_view(RUNNING, spec={**FORECAST, "shards": 3})
-    answer = plan(observed(job, child(complete=True), pods={"diabetes-1": pods}))
-    assert (phase_of(answer), reason_of(answer)) == ("Retrying", "ShardsNotMerged")
-    assert "the data changed while the pods read it" in message_of(answer)
-    assert answer.status is not None
-    next_one = plan(observed(job_view(answer.status.wire(), spec=job.spec), child(complete=True), after=60))
+    step = plan(observed(job, child(complete=True), pods={"diabetes-1": pods}))
+    assert (phase_of(step), reason_of(step)) == ("Retrying", "ShardsNotMerged")
+    assert "the data changed while the pods read it" in message_of(step)
+    assert step.status is not None
+    next_one = plan(observed(job_view(step.status.wire(), spec=job.spec), child(complete=True), after=60))
     assert created(next_one)["metadata"]["name"] == "diabetes-2"
 
 
-def test_the_shard_that_failed_first_explains_and_not_those_it_stopped() -> None:
-    """Whoever fails ends the Job, and the other pods are asked to stop."""
+def test_the_first_failed_shard_explains_the_failure() -> None:
+    """A failed shard fails the Job, and the other pods are then terminated."""
     pods = (
         shard(0, 75, 5, created=START + timedelta(seconds=1)),
         shard(1, 65, 5, termination_message=failure_text("BadData", "no rows")),
@@ -108,6 +108,6 @@ def test_the_shard_that_failed_first_explains_and_not_those_it_stopped() -> None
     assert (failure.reason, failure.message, failure.retryable) == ("BadData", "no rows", False)
 
 
-def test_a_shard_that_was_moved_and_ended_well_explains_nothing() -> None:
+def test_a_replaced_shard_that_succeeded_does_not_explain_a_failure() -> None:
     pods = (shard(0, 137, 1, disrupted=True), shard(0, 0, 9), shard(1, 69, 7))
     assert failure_of(child(failed=True), pods).exit_code == 69

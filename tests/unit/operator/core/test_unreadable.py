@@ -1,4 +1,4 @@
-"""A stored status that this release cannot read: each planner tells of it, and decides nothing that could be wrong."""
+"""A stored status that this release cannot read: each planner reports it, and makes no unsafe decision."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -47,87 +47,87 @@ def served(view: ModelDeploymentView, *around: Any) -> ServingState:
     )
 
 
-def assert_told(answer: Plan, view: ObjectView[ApiModel]) -> None:
-    (event,) = answer.events
-    assert answer == Plan(events=(event,), requeue_after=REPEAT_SECONDS)
+def assert_reported(step: Plan, view: ObjectView[ApiModel]) -> None:
+    (event,) = step.events
+    assert step == Plan(events=(event,), requeue_after=REPEAT_SECONDS)
     assert (event.type, event.reason, event.about) == ("Warning", REASON, WHY)
     assert event.message.startswith(WHY)
     assert "run the operator of that release or a newer one" in event.message
     assert len(event.message) <= 1024, view
 
 
-def test_each_planner_tells_and_leaves_its_object_alone() -> None:
+def test_each_planner_reports_an_unreadable_status_and_changes_nothing() -> None:
     job: TrainingJobView = unreadable(job_view())
-    assert_told(training.plan(observed(job, child(complete=True), after=9999)), job)
-    plan = unreadable(schedule(suspend=True))
-    assert_told(schedules.plan(ScheduleState(schedule=plan, jobs=(), now=NOW)), plan)
+    assert_reported(training.plan(observed(job, child(complete=True), after=9999)), job)
+    view = unreadable(schedule(suspend=True))
+    assert_reported(schedules.plan(ScheduleState(schedule=view, jobs=(), now=NOW)), view)
     model = unreadable(versions.version(1))
-    assert_told(version.plan(versions.observed(model)), model)
+    assert_reported(version.plan(versions.observed(model)), model)
     md = unreadable(versions.deployment())
-    assert_told(serving.plan(served(md, versions.judged(1))), md)
+    assert_reported(serving.plan(served(md, versions.judged(1))), md)
 
 
-def test_one_that_is_being_deleted_is_not_told_of() -> None:
+def test_an_unreadable_object_that_is_being_deleted_is_not_reported() -> None:
     assert training.plan(observed(replace(job_view(), unreadable=WHY, deleting=True))) == NOTHING
 
 
-# ---- who stands beside it --------------------------------------------------------------------------------------------
+# ---- other objects ---------------------------------------------------------------------------------------------------
 
 
-def test_a_version_is_judged_although_one_before_it_cannot_be_read() -> None:
-    answer = version.plan(versions.observed(versions.version(2), unreadable(versions.version(1)))).status
-    assert answer is not None
-    assert answer.phase == "Validated"  # type: ignore[attr-defined]
+def test_an_unreadable_earlier_version_does_not_block_judging() -> None:
+    step = version.plan(versions.observed(versions.version(2), unreadable(versions.version(1)))).status
+    assert step is not None
+    assert step.phase == "Validated"  # type: ignore[attr-defined]
 
 
-def test_the_version_that_serves_is_the_champion_although_its_status_cannot_be_read() -> None:
-    """What it is compared by stands in the spec."""
+def test_the_active_version_is_the_champion_even_if_its_status_is_unreadable() -> None:
+    """The comparison needs only its spec."""
     fields = versions.spec(2, "9", [versions.CHAMPION])
     active = versions.deployment(activeVersion=1)
-    answer = version.plan(
+    step = version.plan(
         versions.observed(versions.version(2, fields=fields), unreadable(versions.version(1)), active)
     ).status
-    assert answer is not None
-    (gate,) = answer.gates  # type: ignore[attr-defined]
+    assert step is not None
+    (gate,) = step.gates  # type: ignore[attr-defined]
     assert (gate.reason, gate.champion) == ("NotMet", 1)
 
 
-def test_versions_wait_for_a_deployment_that_cannot_be_read() -> None:
-    """It may serve them, or have gone back from them."""
+def test_versions_wait_for_an_unreadable_deployment() -> None:
+    """The deployment may serve them, or may have rolled them back."""
     for view in (versions.version(2), versions.judged(2), versions.judged(2, "Quarantined")):
         assert version.plan(versions.observed(view, unreadable(versions.deployment()))) == NOTHING
 
 
-def test_a_deployment_takes_the_newest_version_that_can_be_read() -> None:
-    answer = serving.plan(served(versions.deployment(), versions.judged(1), unreadable(versions.version(2)))).status
-    assert answer is not None
-    assert answer.candidate_version == 1  # type: ignore[attr-defined]
+def test_a_deployment_takes_the_newest_readable_version() -> None:
+    step = serving.plan(served(versions.deployment(), versions.judged(1), unreadable(versions.version(2)))).status
+    assert step is not None
+    assert step.candidate_version == 1  # type: ignore[attr-defined]
 
 
-def test_a_pin_on_a_version_that_cannot_be_read_says_so() -> None:
+def test_a_pin_on_an_unreadable_version_stalls() -> None:
     md = replace(
         versions.deployment(), spec={"modelName": "m", "version": {"policy": "Pinned", "pin": "2"}}, generation=2
     )
-    answer = serving.plan(served(md, versions.judged(1), unreadable(versions.version(2)))).status
-    assert answer is not None
-    stalled = next(c for c in answer.conditions if c.type == "Stalled")  # type: ignore[attr-defined]
+    step = serving.plan(served(md, versions.judged(1), unreadable(versions.version(2)))).status
+    assert step is not None
+    stalled = next(c for c in step.conditions if c.type == "Stalled")  # type: ignore[attr-defined]
     assert stalled.reason == "PinnedVersionUnreadable"
     assert "see the Events of m-v2" in stalled.message
 
 
-def test_a_run_that_cannot_be_read_counts_as_one_that_has_not_ended_and_is_not_replaced() -> None:
+def test_an_unreadable_run_counts_as_active_and_is_not_replaced() -> None:
     job = unreadable(job_view())
-    for policy, waits in (("Forbid", True), ("Replace", True), ("Allow", False)):
+    for policy, blocked in (("Forbid", True), ("Replace", True), ("Allow", False)):
         due = schedule(concurrencyPolicy=policy)
         seen = ScheduleState(schedule=due, jobs=(job,), now=NOW, listed=True)
-        told = schedules.plan(seen).status
-        assert isinstance(told, TrainingScheduleStatus)
-        answer = schedules.plan(replace(seen, schedule=replace(due, status=told)))
-        assert (answer.actions == ()) == waits, policy
-        assert ("waits until TrainingJob diabetes" in str(told.conditions)) == waits
+        first = schedules.plan(seen).status
+        assert isinstance(first, TrainingScheduleStatus)
+        step = schedules.plan(replace(seen, schedule=replace(due, status=first)))
+        assert (step.actions == ()) == blocked, policy
+        assert ("waits until TrainingJob diabetes" in str(first.conditions)) == blocked
 
 
-def test_views_say_what_cannot_be_read() -> None:
+def test_a_view_names_the_unreadable_field() -> None:
     metadata = {
         "namespace": "team",
         "name": "m-v1",

@@ -1,4 +1,4 @@
-"""A finished job follows its version: whether the model is good enough stands where people look."""
+"""The status of a finished job has the verdict on its version."""
 
 from dataclasses import replace
 from typing import Any
@@ -36,7 +36,7 @@ QUARANTINED = judged("Quarantined", "Quarantined", "its pods were not ready", qu
 
 
 def after(verdict: dict[str, Any] | None, made: ModelVersionView | None, **more: Any) -> tuple[Verdict | None, Plan]:
-    """Return the stored verdict after one look, and the plan; the next one is at rest."""
+    """Return the stored verdict after one plan, and that plan. The next plan must be empty."""
     job = finished(verdict)
     step = plan(observed(job, made=made, **more))
     if step.status is None:
@@ -58,7 +58,7 @@ def after(verdict: dict[str, Any] | None, made: ModelVersionView | None, **more:
         (PENDING, QUARANTINED, {**ACCEPTED, "reason": "Quarantined", "message": "its pods were not ready"}, []),
     ],
 )
-def test_it_follows_its_version(
+def test_the_verdict_follows_the_version(
     before: dict[str, Any] | None, made: ModelVersionView, expected: dict[str, Any], events: list[str]
 ) -> None:
     verdict, step = after(before, made)
@@ -80,11 +80,11 @@ def test_it_follows_its_version(
         (ACCEPTED, replace(VALIDATED, unreadable="status.phase")),
     ],
 )
-def test_nothing_else_is_written(before: dict[str, Any], made: ModelVersionView | None) -> None:
+def test_an_unchanged_verdict_is_not_written(before: dict[str, Any], made: ModelVersionView | None) -> None:
     assert after(before, made)[1] == NOTHING
 
 
-def test_a_version_that_is_deleted_before_it_is_judged_ends_the_waiting() -> None:
+def test_a_version_deleted_before_it_is_judged_gives_an_unknown_verdict() -> None:
     assert plan(observed(finished(PENDING))).needs == (Need(Fact.VERSION, NAME),)
     verdict, _ = after(PENDING, None, versions={NAME: None})
     assert verdict is not None
@@ -96,7 +96,7 @@ def test_a_job_without_a_version_has_no_verdict() -> None:
     assert plan(observed(job_view(END))) == NOTHING
 
 
-def test_the_end_tells_the_verdict_as_far_as_it_is_known() -> None:
+def test_the_completion_has_the_current_verdict() -> None:
     ended = child(complete=True)
     pods = {ended.name: (pod(0, termination_message=result_text(objectiveMetric="mae", objectiveValue="1.5")),)}
     for made, phase, events in (

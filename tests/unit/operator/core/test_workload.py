@@ -1,4 +1,4 @@
-"""The port behind which attempts run: what needs more than a Job goes through the same life."""
+"""The workload port: an attempt that needs more than a Job has the same life cycle."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -17,12 +17,12 @@ from trainyard_operator.core.training.state import TrainingState
 
 
 class Gang:
-    """Pods that find each other by name: an Indexed Job, and the headless Service that lives and dies with it."""
+    """Pods that find each other by name: an Indexed Job, and a headless Service that is deleted with it."""
 
     kinds: Final[tuple[Kind, ...]] = ("Job", "Service")
 
     def create(self, launch: Launch) -> tuple[Create, ...]:
-        """The names must resolve before the first pod asks for them, so the Service comes first."""
+        """Create the Service first: the names must resolve before the first pod uses them."""
         metadata = {"name": launch.name, "namespace": launch.namespace, "ownerReferences": [launch.owner]}
         spec = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": dict(launch.labels)}
         service = Create("Service", {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
@@ -30,7 +30,7 @@ class Gang:
         return (service, *JOB.create(replace(launch, template=pods, pods=2)))
 
     def observe(self, children: Children) -> tuple[WorkloadView, ...]:
-        """A Job is a whole gang, with the Service of its name."""
+        """One Job is one gang, together with the Service of the same name."""
         services = {view.name: Part("Service", view.name, view.uid) for view in children("Service")}
         return tuple(
             replace(job, parts=(*job.parts, services[job.name]) if job.name in services else job.parts)
@@ -38,7 +38,7 @@ class Gang:
         )
 
     def limit(self, namespace: str, workload: WorkloadView, seconds: int) -> tuple[Apply, ...]:
-        """The Job's own."""
+        """Limit the Job."""
         return JOB.limit(namespace, workload, seconds)
 
 
@@ -50,7 +50,7 @@ class GangTraining(Training):
 
 @dataclass
 class Owned:
-    """The children of one owner, as a cluster would hold them."""
+    """The children of one owner, as a cluster would store them."""
 
     known: dict[Kind, list[Any]] = field(default_factory=lambda: defaultdict(list))
 
@@ -58,7 +58,7 @@ class Owned:
         return tuple(self.known[kind])
 
     def carry_out(self, plan: Plan) -> None:
-        """Create and delete what a plan says."""
+        """Create and delete what a plan requests."""
         for action in plan.actions:
             match action:
                 case Create("Job", body):
@@ -82,7 +82,7 @@ def seen(cluster: Owned, status: dict[str, Any] | None = None, **spec: Any) -> T
     return observed(job_view(status, spec={**SPEC, **spec}), *workloads, missing=frozenset({"diabetes-1"}))
 
 
-def test_a_gang_is_made_whole_the_names_first() -> None:
+def test_a_gang_is_created_service_first() -> None:
     service, job = PLANNER.plan(seen(Owned())).actions
     assert isinstance(service, Create)
     assert isinstance(job, Create)
@@ -91,29 +91,29 @@ def test_a_gang_is_made_whole_the_names_first() -> None:
     assert job.body["spec"]["template"]["spec"]["subdomain"] == service.body["metadata"]["name"]
 
 
-@pytest.mark.parametrize("wish", [{"cancel": True}, {"suspend": True}])
-def test_a_gang_goes_as_one(wish: dict[str, Any]) -> None:
+@pytest.mark.parametrize("stop", [{"cancel": True}, {"suspend": True}])
+def test_a_stopped_gang_is_deleted_as_a_whole(stop: dict[str, Any]) -> None:
     cluster = Owned()
     cluster.carry_out(PLANNER.plan(seen(cluster)))
     assert {kind: len(views) for kind, views in cluster.known.items()} == {"Job": 1, "Service": 1}
-    told = PLANNER.plan(seen(cluster, **wish)).status
-    assert told is not None, "it says that it goes before anything is deleted"
-    cluster.carry_out(PLANNER.plan(seen(cluster, told.wire(), **wish)))
+    first = PLANNER.plan(seen(cluster, **stop)).status
+    assert first is not None, "it says that it goes before anything is deleted"
+    cluster.carry_out(PLANNER.plan(seen(cluster, first.wire(), **stop)))
     assert {kind: len(views) for kind, views in cluster.known.items()} == {"Job": 0, "Service": 0}
 
 
-def test_a_finished_gang_is_kept_and_cleaned_up_as_one() -> None:
+def test_a_finished_gang_is_kept_and_deleted_as_a_whole() -> None:
     cluster = Owned()
     cluster.carry_out(PLANNER.plan(seen(cluster)))
-    over = {"phase": "Succeeded", "observedGeneration": 1, "completionTime": "2020-01-01T00:00:00Z"}
+    finished = {"phase": "Succeeded", "observedGeneration": 1, "completionTime": "2020-01-01T00:00:00Z"}
     jobs = [replace(job, complete=True) for job in cluster.known["Job"]]
     cluster.known["Job"] = jobs
-    assert PLANNER.plan(seen(cluster, over)).actions == ()
-    cluster.carry_out(PLANNER.plan(seen(cluster, over, ttlSecondsAfterFinished=1)))
+    assert PLANNER.plan(seen(cluster, finished)).actions == ()
+    cluster.carry_out(PLANNER.plan(seen(cluster, finished, ttlSecondsAfterFinished=1)))
     assert {kind: len(views) for kind, views in cluster.known.items()} == {"Job": 0, "Service": 0}
 
 
-def test_what_a_gang_leaves_is_read_as_from_any_other() -> None:
+def test_the_result_of_a_gang_makes_a_version() -> None:
     cluster = Owned()
     cluster.carry_out(PLANNER.plan(seen(cluster)))
     cluster.known["Job"] = [replace(job, complete=True) for job in cluster.known["Job"]]
@@ -123,7 +123,7 @@ def test_what_a_gang_leaves_is_read_as_from_any_other() -> None:
     assert version.kind == "ModelVersion"
 
 
-def test_the_form_of_a_training_is_one_job_of_one_or_more_pods() -> None:
+def test_a_training_is_one_job_with_one_or_more_pods() -> None:
     for shards in (1, 3):
         spec = {**SPEC, "framework": "Prophet", "task": "Forecast", "shards": shards, "forecast": {"horizon": 2}}
         spec["data"] = {"uri": "s3://d/a.csv", "target": "y", "time": "t", "series": "s"}

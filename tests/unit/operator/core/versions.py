@@ -59,15 +59,15 @@ def judged(number: int, phase: str = "Validated", **more: Any) -> ModelVersionVi
     return version(number, {"observedGeneration": 1, "phase": phase, "judgedTime": STAMP}, **more)
 
 
-def missed(number: int, **more: Any) -> ModelVersionView:
-    """Return a version that its gate refused."""
+def failed_gate(number: int, **more: Any) -> ModelVersionView:
+    """Return a version that its gate rejected."""
     gate = {"metric": "mae", "passed": False, "reason": "NotMet", "message": "mae 2.5: required <= 2"}
     status = {"observedGeneration": 1, "phase": "Rejected", "judgedTime": STAMP, "gates": [gate]}
     return version(number, status, **more)
 
 
-def asked(view: ModelVersionView, text: str, reason: str | None = "a new shop") -> ModelVersionView:
-    """Return a version with the annotations of a verb, as ``ann`` writes them."""
+def with_action(view: ModelVersionView, text: str, reason: str | None = "a new shop") -> ModelVersionView:
+    """Return a version with the annotations of an action, as user ``ann`` writes them."""
     annotations = {ACTION_ANNOTATION: text} | ({} if reason is None else {ACTION_REASON_ANNOTATION: reason})
     return replace(view, annotations=annotations, managers=dict.fromkeys(annotations, "ann"))
 

@@ -43,28 +43,33 @@ def test_what_its_pods_lack_is_told_and_not_held_against_it(
     number = len(before) + 1
     world.cluster.health[number] = health
     publish(world, number)
-    assert cause in world.told("Reconciling")[2], "within 30 s"
+    assert cause in world.condition_of("Reconciling")[2], "within 30 s"
     world.operator.go_on(LATE)
-    assert cause in world.told("Stalled")[2]
-    assert world.told("Stalled")[1] == "CandidateBlocked"
-    assert world.told("Ready")[0] == ("True" if before else "False")
+    assert cause in world.condition_of("Stalled")[2]
+    assert world.condition_of("Stalled")[1] == "CandidateBlocked"
+    assert world.condition_of("Ready")[0] == ("True" if before else "False")
     assert world.status["phase"] == ("Progressing" if before else "Failed")
     assert "rejectedVersions" not in world.status
     assert world.cluster.version_phase(number) == "Validated"
     del world.cluster.health[number]
     world.operator.go_on(16.0)
     assert (world.status["activeVersion"], world.status["phase"]) == (number, "Serving")
-    assert world.told("Stalled")[0] == ""
+    assert world.condition_of("Stalled")[0] == ""
 
 
 def test_pods_that_are_refused_are_told_and_come_once_they_may(world: World) -> None:
     world.cluster.refused[1] = QUOTA
     world.cluster.publish(1)
     world.operator.go_on()
-    assert f"0 of 1 pods of version 1 are ready; Deployment shop-v1: FailedCreate: {QUOTA}" in world.told("Ready")[2]
+    assert (
+        f"0 of 1 pods of version 1 are ready; Deployment shop-v1: FailedCreate: {QUOTA}"
+        in world.condition_of("Ready")[2]
+    )
     world.operator.go_on(LATE)
-    assert QUOTA in world.told("Stalled")[2]
-    assert "takes over when its pods are ready; to drop it, use the action abort/<token>" in world.told("Stalled")[2]
+    assert QUOTA in world.condition_of("Stalled")[2]
+    assert (
+        "takes over when its pods are ready; to drop it, use the action abort/<token>" in world.condition_of("Stalled")[2]
+    )
     assert events_of(world.cluster).count("CandidateBlocked") == 1
     del world.cluster.refused[1]
     world.operator.go_on(1.0)
@@ -79,7 +84,7 @@ def test_an_edit_whose_pods_are_refused_does_not_judge_those_from_before_it(worl
     world.edit(serving={"podLabels": {"memory": "more"}})
     world.operator.go_on(LATE)
     assert "rejectedVersions" not in world.status
-    assert QUOTA in world.told("Stalled")[2]
+    assert QUOTA in world.condition_of("Stalled")[2]
     world.cluster.health[2] = "loads"
     del world.cluster.refused[2]
     world.operator.go_on(1.0)
@@ -102,9 +107,11 @@ def test_a_volume_that_cannot_be_mounted_is_told_by_its_event(world: World) -> N
     world.operator.go_on()
     world.cluster.report(1, "FailedMount", 'MountVolume.SetUp failed: secret "object-store" not found')
     world.operator.go_on(6.0)
-    assert 'FailedMount: MountVolume.SetUp failed: secret "object-store" not found' in world.told("Reconciling")[2]
+    assert (
+        'FailedMount: MountVolume.SetUp failed: secret "object-store" not found' in world.condition_of("Reconciling")[2]
+    )
     world.operator.go_on(LATE)
-    assert 'secret "object-store" not found' in world.told("Stalled")[2]
+    assert 'secret "object-store" not found' in world.condition_of("Stalled")[2]
     assert world.cluster.version_phase(1) == "Validated"
 
 
@@ -114,9 +121,9 @@ def test_the_pod_that_is_lacking_beside_one_that_serves_is_explained(world: Worl
     world.edit(serving={"replicas": 2})
     assert (
         f"1 of 2 pods of version 1 are ready; Deployment shop-v1: FailedCreate: {QUOTA}"
-        in (world.told("Reconciling")[2])
+        in (world.condition_of("Reconciling")[2])
     )
-    assert world.told("Ready")[0] == "True"
+    assert world.condition_of("Ready")[0] == "True"
 
 
 def test_a_newer_version_takes_the_place_of_one_that_waits(world: World) -> None:
@@ -136,7 +143,7 @@ def test_an_abort_gives_up_one_that_waits(world: World) -> None:
     publish(world, 2)
     world.operator.go_on(LATE)
     world.act("abort/t1")
-    assert (world.status["phase"], world.told("Stalled")[0]) == ("Serving", "")
+    assert (world.status["phase"], world.condition_of("Stalled")[0]) == ("Serving", "")
     assert world.status["rejectedVersions"][0]["reason"] == "Aborted"
 
 
@@ -145,8 +152,8 @@ def test_an_edit_gives_one_that_waits_its_time_again(world: World) -> None:
     publish(world, 1)
     world.operator.go_on(LATE)
     world.edit(serving={"image": "mended:1"})
-    assert world.told("Reconciling")[1] == "Progressing"
-    assert world.told("Stalled")[0] == ""
+    assert world.condition_of("Reconciling")[1] == "Progressing"
+    assert world.condition_of("Stalled")[0] == ""
 
 
 def test_it_is_at_rest_while_it_waits(world: World) -> None:
@@ -174,24 +181,24 @@ def test_both_are_told_and_what_helps(world: World) -> None:
     lose_active(world)
     world.cluster.remove(DEPLOYMENTS, NAMESPACE, "shop-v2")
     world.operator.go_on(1.0)
-    assert (world.status["phase"], world.told("Stalled")[1]) == ("Failed", "ModelVersionGone")
-    assert world.told("Stalled")[2] == (
+    assert (world.status["phase"], world.condition_of("Stalled")[1]) == ("Failed", "ModelVersionGone")
+    assert world.condition_of("Stalled")[2] == (
         "version 2 cannot be started again: its ModelVersion no longer exists; 0 of 1 pods of version 2 are ready; "
         "roll back to version 1 with the action rollback/previous/<token>"
     )
     assert world.act("rollback/previous/t1") == "rolling back to version 1"
-    assert (world.status["activeVersion"], world.told("Stalled")[0]) == (1, "")
+    assert (world.status["activeVersion"], world.condition_of("Stalled")[0]) == (1, "")
 
 
 def test_its_pods_fail_and_may_come_back(world: World) -> None:
     lose_active(world)
     world.cluster.health[2] = "hangs"
     world.operator.go_on(UNREADY_SECONDS)
-    assert "its ModelVersion no longer exists; 0 of 1 pods of version 2 are ready" in world.told("Reconciling")[2]
-    assert "roll back to version 1 with the action rollback/previous/<token>" in world.told("Reconciling")[2]
+    assert "its ModelVersion no longer exists; 0 of 1 pods of version 2 are ready" in world.condition_of("Reconciling")[2]
+    assert "roll back to version 1 with the action rollback/previous/<token>" in world.condition_of("Reconciling")[2]
     world.operator.go_on(LATE)
-    assert world.told("Stalled")[1] == "Unavailable"
-    assert "its ModelVersion no longer exists; 0 of 1 pods" in world.told("Stalled")[2]
+    assert world.condition_of("Stalled")[1] == "Unavailable"
+    assert "its ModelVersion no longer exists; 0 of 1 pods" in world.condition_of("Stalled")[2]
 
 
 @pytest.mark.parametrize(("pinned", "cure"), [(True, "pin another version"), (False, "train a new version")])
@@ -202,5 +209,5 @@ def test_where_no_verb_helps_something_else_does(world: World, *, pinned: bool, 
     world.cluster.remove(MODEL_VERSIONS, NAMESPACE, f"{MODEL}-v1")
     world.cluster.remove(DEPLOYMENTS, NAMESPACE, "shop-v1")
     world.operator.go_on(1.0)
-    assert world.told("Stalled")[1] == "ModelVersionGone"
-    assert cure in world.told("Stalled")[2]
+    assert world.condition_of("Stalled")[1] == "ModelVersionGone"
+    assert cure in world.condition_of("Stalled")[2]

@@ -32,7 +32,7 @@ def test_replicas_and_templates_change_in_place(world: World) -> None:
     assert body["metadata"]["uid"] == uid
     assert body["spec"]["replicas"] == 3
     assert world.status["readyReplicas"] == 3
-    assert world.told("Reconciling")[0] == ""
+    assert world.condition_of("Reconciling")[0] == ""
 
 
 def test_children_that_were_deleted_or_edited_come_back(world: World) -> None:
@@ -83,7 +83,7 @@ def test_the_chart_may_leave_budgets_to_others(world: World) -> None:
     world.operator.restart()
     world.operator.go_on()
     assert world.cluster.budgeted() is None
-    assert world.told("Ready")[0] == "True"
+    assert world.condition_of("Ready")[0] == "True"
 
 
 def test_a_budget_of_somebody_else_with_our_name_is_told_and_left_alone(world: World) -> None:
@@ -92,10 +92,10 @@ def test_a_budget_of_somebody_else_with_our_name_is_told_and_left_alone(world: W
     world.edit(serving={"replicas": 2})
     world.serve(1)
     assert world.cluster.served() == 1
-    assert world.told("Reconciling")[1] == "ChildRefused"
+    assert world.condition_of("Reconciling")[1] == "ChildRefused"
     assert (
         "PodDisruptionBudget shop already exists and does not belong to this ModelDeployment"
-        in world.told("Reconciling")[2]
+        in world.condition_of("Reconciling")[2]
     )
     assert world.cluster.of(POD_DISRUPTION_BUDGETS)[NAME]["spec"] == foreign["spec"]
 
@@ -112,12 +112,12 @@ def test_a_service_that_somebody_pointed_to_pods_that_answer_stays_there_and_is_
     world.operator.go_on(100.0)
     assert world.cluster.served() == 1
     assert world.status["activeVersion"] == 2
-    assert world.told("Ready")[0] == "False"
-    assert "the Service points to version 1" in world.told("Ready")[2]
+    assert world.condition_of("Ready")[0] == "False"
+    assert "the Service points to version 1" in world.condition_of("Ready")[2]
     world.cluster.health[2] = "loads"
     world.operator.go_on(30.0)
     assert world.cluster.served() == 2
-    assert world.told("Ready")[0] == "True"
+    assert world.condition_of("Ready")[0] == "True"
 
 
 def test_where_the_requests_go_is_told_beside_whatever_else_there_is_to_say(world: World) -> None:
@@ -130,10 +130,10 @@ def test_where_the_requests_go_is_told_beside_whatever_else_there_is_to_say(worl
     selector = {**service["spec"]["selector"], meta.VERSION_LABEL: "2"}
     world.cluster.change(SERVICES, NAMESPACE, NAME, spec={**service["spec"], "selector": selector})
     world.operator.go_on(100.0)
-    assert "waits for the action promote/<token>; the Service points to version 2" in world.told("Ready")[2]
+    assert "waits for the action promote/<token>; the Service points to version 2" in world.condition_of("Ready")[2]
     world.edit(version={"policy": "Pinned", "pin": "9"})
-    assert "no ModelVersion of model" in world.told("Stalled")[2]
-    assert "the Service points to version 2" in world.told("Ready")[2]
+    assert "no ModelVersion of model" in world.condition_of("Stalled")[2]
+    assert "the Service points to version 2" in world.condition_of("Ready")[2]
 
 
 def test_a_deployment_that_somebody_scaled_comes_back_to_its_size(world: World) -> None:
@@ -143,7 +143,7 @@ def test_a_deployment_that_somebody_scaled_comes_back_to_its_size(world: World) 
     world.cluster.roll()
     world.operator.go_on(30.0)
     assert world.status["activeVersion"] == 2
-    assert world.told("Ready")[0] == "True"
+    assert world.condition_of("Ready")[0] == "True"
     assert world.cluster.version_phase(2) == "Validated"
 
 
@@ -157,8 +157,8 @@ def test_a_new_deployment_says_what_keeps_the_versions_from_serving(world: World
     world.operator.go_on()
     world.cluster.deploy()
     world.operator.go_on()
-    assert world.told("Reconciling")[1] == "WaitingForVersion"
-    assert "version 1 is quarantined: to try it again, use the action retry/1/<token>" in world.told("Reconciling")[2]
+    assert world.condition_of("Reconciling")[1] == "WaitingForVersion"
+    assert "version 1 is quarantined: to try it again, use the action retry/1/<token>" in world.condition_of("Reconciling")[2]
 
 
 def test_a_copy_of_a_deployment_is_not_ours_to_delete(world: World) -> None:
@@ -174,8 +174,8 @@ def test_the_model_version_is_gone_and_its_pods_serve_on(world: World) -> None:
     world.serve(1)
     world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v1")
     world.operator.go_on()
-    assert world.told("Ready")[0] == "True"
-    assert "its ModelVersion no longer exists" in world.told("Ready")[2]
+    assert world.condition_of("Ready")[0] == "True"
+    assert "its ModelVersion no longer exists" in world.condition_of("Ready")[2]
     assert world.cluster.served() == 1
 
 
@@ -223,8 +223,8 @@ def test_a_foreign_child_has_the_name(world: World, resource: Resource, name: st
         world.operator.settle()
         world.cluster.roll()
         world.cluster.tick(20)
-    assert f"{name} already exists and does not belong to this ModelDeployment" in world.told("Ready")[2]
-    assert world.told("Reconciling")[1] == "ChildRefused"
+    assert f"{name} already exists and does not belong to this ModelDeployment" in world.condition_of("Ready")[2]
+    assert world.condition_of("Reconciling")[1] == "ChildRefused"
 
 
 def test_the_history_is_bounded_and_never_forgets_the_way_back(world: World) -> None:
@@ -265,7 +265,7 @@ def test_what_somebody_edits_past_the_model_deployment_is_brought_back(
     world.operator.settle()
     assert world.cluster.of(resource)[name]["spec"] == before
     world.operator.go_on(30.0)
-    assert world.told("Ready")[0] == "True"
+    assert world.condition_of("Ready")[0] == "True"
 
 
 def test_what_a_webhook_changes_back_is_told_and_not_fought_over(world: World) -> None:
@@ -280,7 +280,7 @@ def test_what_a_webhook_changes_back_is_told_and_not_fought_over(world: World) -
     world.cluster.hook = webhook
     world.operator.deliver_all()
     assert world.operator.reconcile() == Outcome(after=REFUSED_SECONDS)
-    assert "Deployment shop-v1 did not change after an apply" in (world.told("Reconciling")[2])
+    assert "Deployment shop-v1 did not change after an apply" in (world.condition_of("Reconciling")[2])
     writes = len(world.cluster.writes)
     world.operator.settle()
     assert len(world.cluster.writes) <= writes + 2
@@ -302,7 +302,7 @@ def test_a_watch_that_tells_of_a_change_before_the_answer_does(world: World) -> 
     assert world.operator.reconcile() == Outcome(again=True)
     assert outcomes == [DEPLOYMENTS]
     world.operator.go_on(1.0)
-    assert world.told("Reconciling")[0] == ""
+    assert world.condition_of("Reconciling")[0] == ""
 
 
 def test_what_others_add_beside_is_no_edit() -> None:

@@ -193,7 +193,7 @@ class Serving(RuleBasedStateMachine):
 
     @rule()
     def reconcile(self) -> None:
-        self.operator.turn_on(KEY)
+        self.operator.reconcile_key(KEY)
 
     @rule(at=st.integers(1, 4), after=st.booleans(), error=st.sampled_from(FAULTS))
     def bad_turn(self, at: int, after: bool, error: BaseException) -> None:
@@ -205,7 +205,7 @@ class Serving(RuleBasedStateMachine):
             fault(verb, resource, happened)
 
         self.cluster.hook = hook
-        self.operator.turn_on(KEY)
+        self.operator.reconcile_key(KEY)
         self.cluster.hook = self.watch_switches
 
     @rule(image=st.sampled_from(("server:1", "server:2")), limit=st.integers(0, 1))
@@ -232,7 +232,7 @@ class Serving(RuleBasedStateMachine):
         if before:
             self.operator.restart()
         self.operator.deliver_all()
-        self.operator.turn_on(KEY)
+        self.operator.reconcile_key(KEY)
         self.cluster.hook = self.watch_switches
 
     @rule()

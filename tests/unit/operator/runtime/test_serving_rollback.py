@@ -26,12 +26,12 @@ def test_the_active_version_loses_its_pods_and_the_warm_one_takes_over(world: Wo
     world.cluster.health[2] = "hangs"
     world.operator.go_on(UNREADY_SECONDS - 1)
     assert world.cluster.served() == 2
-    assert world.told("Ready")[0] == "False"
+    assert world.condition_of("Ready")[0] == "False"
     world.operator.go_on(1.0)
     assert world.cluster.served() == 1
     assert world.status["activeVersion"] == 1
-    assert world.told("Ready")[0] == "True"
-    assert world.told("RolledBack")[:2] == ("True", "Unready")
+    assert world.condition_of("Ready")[0] == "True"
+    assert world.condition_of("RolledBack")[:2] == ("True", "Unready")
     assert world.history()[:2] == [(1, "Active", "operator"), (2, "RolledBack", "operator")]
     assert world.cluster.version_phase(2) == "Quarantined"
     assert "previousVersion" not in world.status
@@ -59,7 +59,7 @@ def test_an_outage_beside_the_version_is_not_held_against_it(world: World, outag
     world.operator.go_on(UNREADY_SECONDS)
     assert world.cluster.served() == world.status["activeVersion"] == 1
     assert world.cluster.version_phase(2) == "Validated"
-    assert world.told("RolledBack")[0] == ""
+    assert world.condition_of("RolledBack")[0] == ""
     assert "FailedOver" in events_of(world.cluster)
     assert world.status["candidateVersion"] == 2, "the policy wants it, and it is given its time"
     world.cluster.health[2] = "loads"
@@ -90,7 +90,7 @@ def test_an_outage_of_both_does_not_flap(world: World) -> None:
     assert world.cluster.served() == 2
     world.operator.go_on(400.0)
     assert world.status["phase"] == "Failed"
-    assert world.told("Stalled")[1] == "Unavailable"
+    assert world.condition_of("Stalled")[1] == "Unavailable"
     assert world.deployments == ["shop-v1", "shop-v2"], "the way back stays warm while nothing serves"
     world.cluster.health[2] = "loads"
     world.operator.go_on(400.0)
@@ -103,12 +103,12 @@ def test_no_way_back(world: World) -> None:
     world.serve(1)
     world.cluster.health[1] = "hangs"
     world.operator.go_on(61.0)
-    assert world.told("Ready")[0] == "False"
-    assert world.told("Stalled")[1] == "Unavailable"
+    assert world.condition_of("Ready")[0] == "False"
+    assert world.condition_of("Stalled")[1] == "Unavailable"
     assert world.status["activeVersion"] == 1
     world.serve(2)
     assert world.status["activeVersion"] == 2
-    assert world.told("Stalled")[0] == ""
+    assert world.condition_of("Stalled")[0] == ""
 
 
 def test_rollback_that_is_not_automatic(world: World) -> None:
@@ -134,7 +134,7 @@ def test_rollback_to_a_warm_version(world: World) -> None:
     assert world.history()[:2] == [(1, "Active", "alice"), (2, "RolledBack", "alice")]
     assert world.status["rejectedVersions"][0]["reason"] == "ManualRollback"
     assert world.cluster.version_phase(2) == "Quarantined"
-    assert world.told("Ready")[0] == "True"
+    assert world.condition_of("Ready")[0] == "True"
     world.operator.go_on(400.0)
     assert world.status["activeVersion"] == 1
     assert world.deployments == ["shop-v1"]

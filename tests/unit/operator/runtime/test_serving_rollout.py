@@ -21,8 +21,8 @@ def world() -> World:
 
 def test_no_version_yet(world: World) -> None:
     assert world.status["phase"] == "Pending"
-    assert world.told("Ready")[:2] == ("False", "WaitingForVersion")
-    assert world.told("Reconciling")[0] == "True"
+    assert world.condition_of("Ready")[:2] == ("False", "WaitingForVersion")
+    assert world.condition_of("Reconciling")[0] == "True"
     assert world.deployments == []
     assert "url" not in world.status
 
@@ -35,8 +35,8 @@ def test_the_first_version_serves(world: World) -> None:
     assert world.cluster.served() is None, "the Service comes with the first pods that are ready"
     world.operator.go_on()
     assert world.status["phase"] == "Serving"
-    assert world.told("Ready") == ("True", "Serving", "version 1 serves")
-    assert world.told("Reconciling")[0] == ""
+    assert world.condition_of("Ready") == ("True", "Serving", "version 1 serves")
+    assert world.condition_of("Reconciling")[0] == ""
     assert world.status["url"] == "http://shop.team.svc/v2/models/m"
     assert world.status["activeDigest"] == f"{1:064x}"
     assert (world.status["replicas"], world.status["readyReplicas"]) == (1, 1)
@@ -72,10 +72,10 @@ def test_the_policy_takes_the_highest_validated_version_and_never_a_lower_one(wo
 def test_a_newer_version_that_was_refused_is_told(world: World) -> None:
     world.cluster.publish(1, good=False)
     world.operator.go_on()
-    assert world.told("NewerVersionRejected")[:2] == ("True", "GatesNotMet")
-    assert "no version serves" in world.told("NewerVersionRejected")[2]
+    assert world.condition_of("NewerVersionRejected")[:2] == ("True", "GatesNotMet")
+    assert "no version serves" in world.condition_of("NewerVersionRejected")[2]
     world.serve(2)
-    assert world.told("NewerVersionRejected")[0] == ""
+    assert world.condition_of("NewerVersionRejected")[0] == ""
     made = world.cluster.of(MODEL_VERSIONS)["m-v2"]["metadata"]["creationTimestamp"]
     assert world.status["activeTrainedTime"] == made
     world.cluster.publish(3, good=False)
@@ -85,15 +85,15 @@ def test_a_newer_version_that_was_refused_is_told(world: World) -> None:
         "GatesNotMet",
         "version 3 was rejected, version 2 keeps serving: 1 of 1 gates not met: mae 2.5: required",
     )
-    status, reason, message = world.told("NewerVersionRejected")
+    status, reason, message = world.condition_of("NewerVersionRejected")
     assert (status, reason, message[: len(told[2])]) == told
-    assert world.told("Ready")[:2] == ("True", "Serving")
-    assert (world.told("Reconciling")[0], world.told("Stalled")[0]) == ("", "")
+    assert world.condition_of("Ready")[:2] == ("True", "Serving")
+    assert (world.condition_of("Reconciling")[0], world.condition_of("Stalled")[0]) == ("", "")
     world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
     world.operator.go_on()
     assert world.status["activeTrainedTime"] == made, "it is known although its ModelVersion is gone"
     world.serve(4)
-    assert world.told("NewerVersionRejected")[0] == ""
+    assert world.condition_of("NewerVersionRejected")[0] == ""
 
 
 def test_requests_move_when_all_pods_are_ready_and_not_before(world: World) -> None:
@@ -156,9 +156,9 @@ def test_a_corrupt_artifact_is_rejected_with_the_servers_sentence(world: World) 
     assert "candidateVersion" not in world.status
     assert world.status["rejectedVersions"][0]["reason"] == "BadData"
     assert "BadData: code 65" in world.status["rejectedVersions"][0]["message"]
-    assert world.told("Ready")[0] == "True"
-    assert world.told("RolledBack")[:2] == ("True", "BadData")
-    assert world.told("Stalled")[0] == ""
+    assert world.condition_of("Ready")[0] == "True"
+    assert world.condition_of("RolledBack")[:2] == ("True", "BadData")
+    assert world.condition_of("Stalled")[0] == ""
     assert world.history() == [(2, "Rejected", "operator"), (1, "Active", "policy")]
     assert world.cluster.version_phase(2) == "Quarantined"
     assert events_of(world.cluster).count("CandidateRejected") == 1
@@ -169,7 +169,7 @@ def test_a_corrupt_artifact_is_rejected_with_the_servers_sentence(world: World) 
     assert world.status["activeVersion"] == 1
     world.serve(3)
     assert world.status["activeVersion"] == 3
-    assert world.told("RolledBack")[0] == ""
+    assert world.condition_of("RolledBack")[0] == ""
 
 
 def test_a_candidate_that_is_not_ready_in_time(world: World) -> None:
@@ -178,7 +178,7 @@ def test_a_candidate_that_is_not_ready_in_time(world: World) -> None:
     world.cluster.publish(2)
     world.operator.go_on(58.0)
     assert world.status["phase"] == "Progressing"
-    assert "0 of 1 pods of version 2 are ready" in world.told("Reconciling")[2]
+    assert "0 of 1 pods of version 2 are ready" in world.condition_of("Reconciling")[2]
     world.operator.go_on(3.0)
     assert world.status["phase"] == "Serving"
     assert world.status["rejectedVersions"][0]["reason"] == "ProgressDeadlineExceeded"
@@ -244,7 +244,7 @@ def test_a_candidate_that_crashes_again_and_again(world: World) -> None:
 def test_a_storage_that_does_not_answer_is_not_the_versions_fault(world: World) -> None:
     publish_failing(world, "upstream", 5)
     assert world.status["candidateVersion"] == 2
-    assert "ended with exit code 69" in world.told("Reconciling")[2]
+    assert "ended with exit code 69" in world.condition_of("Reconciling")[2]
 
 
 def test_pods_from_before_an_edit_say_nothing_about_it(world: World) -> None:
@@ -261,7 +261,7 @@ def test_pods_from_before_an_edit_say_nothing_about_it(world: World) -> None:
 def test_credentials_that_are_refused_are_not_the_versions_fault(world: World) -> None:
     publish_failing(world, "refused", 5)
     assert world.status["candidateVersion"] == 2
-    assert "ended with exit code 77" in world.told("Reconciling")[2]
+    assert "ended with exit code 77" in world.condition_of("Reconciling")[2]
     world.cluster.health[2] = "loads"
     world.operator.go_on(1.0)
     assert world.status["activeVersion"] == 2
@@ -272,8 +272,8 @@ def test_nothing_serves_and_the_only_version_fails(world: World) -> None:
     world.cluster.publish(1)
     world.operator.go_on(61.0)
     assert world.status["phase"] == "Failed"
-    assert world.told("Stalled")[1] == "NoVersionServes"
-    assert "retry/1/<token>" in world.told("Stalled")[2]
+    assert world.condition_of("Stalled")[1] == "NoVersionServes"
+    assert "retry/1/<token>" in world.condition_of("Stalled")[2]
     world.cluster.health[1] = "loads"
     assert world.act("retry/1/t1") == "version 1 is tried again"
     assert world.status["phase"] == "Serving"
@@ -294,8 +294,8 @@ def test_pods_that_may_not_be_made_are_not_the_versions_fault(world: World) -> N
         world.operator.settle()
         world.cluster.tick(100)
     assert world.status["candidateVersion"] == 2
-    assert world.told("Reconciling")[1:] == ("ChildRefused", "403 Forbidden: exceeded quota: deployments")
-    assert world.told("Ready")[0] == "True"
+    assert world.condition_of("Reconciling")[1:] == ("ChildRefused", "403 Forbidden: exceeded quota: deployments")
+    assert world.condition_of("Ready")[0] == "True"
     world.cluster.hook = lambda *_: None
     world.operator.go_on()
     assert world.status["activeVersion"] == 2
@@ -308,7 +308,7 @@ def test_a_spec_that_cannot_be_rendered_is_not_the_versions_fault(world: World) 
     world.edit(serving={"env": [{"name": "TRAINYARD_MODEL_NAME", "value": "x"}]})
     world.operator.go_on(500.0)
     assert world.status["candidateVersion"] == 1
-    assert world.told("Stalled")[1] == "InvalidSpec"
+    assert world.condition_of("Stalled")[1] == "InvalidSpec"
 
 
 def test_a_candidate_whose_version_is_deleted(world: World) -> None:
@@ -332,8 +332,8 @@ def test_an_image_that_cannot_be_pulled_is_told(world: World) -> None:
     containers = [{**pod["status"]["containerStatuses"][0], "state": waiting}]
     world.cluster.change(PODS, NAMESPACE, name, status={**pod["status"], "containerStatuses": containers})
     world.operator.go_on(6.0)
-    assert "0 of 1 pods of version 1 are ready; pod" in world.told("Reconciling")[2]
-    assert "ErrImagePull: not found" in world.told("Ready")[2]
+    assert "0 of 1 pods of version 1 are ready; pod" in world.condition_of("Reconciling")[2]
+    assert "ErrImagePull: not found" in world.condition_of("Ready")[2]
 
 
 # ---- waiting for a person --------------------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ def test_promotion_by_hand(world: World) -> None:
     assert world.status["activeVersion"] == 1, "the first version has nobody to take requests from"
     world.serve(2)
     assert world.status["phase"] == "AwaitingPromotion"
-    assert world.told("Reconciling")[1] == "AwaitingPromotion"
+    assert world.condition_of("Reconciling")[1] == "AwaitingPromotion"
     assert world.cluster.served() == 1
     world.operator.go_on(500.0)
     assert world.status["phase"] == "AwaitingPromotion", "no deadline for people"

@@ -49,9 +49,9 @@ def test_a_pin_that_cannot_be_honoured(world: World, pin: str, reason: str, sent
     world.act("rollback/1/t1")
     world.cluster.publish(3, good=False)
     world.edit(version=pinned(pin))
-    assert world.told("Stalled")[:2] == ("True", reason)
-    assert sentence in world.told("Stalled")[2]
-    assert world.told("Ready")[0] == "True"
+    assert world.condition_of("Stalled")[:2] == ("True", reason)
+    assert sentence in world.condition_of("Stalled")[2]
+    assert world.condition_of("Ready")[0] == "True"
     assert world.status["activeVersion"] == world.cluster.served() == 1
     assert reason in events_of(world.cluster)
 
@@ -62,7 +62,7 @@ def test_the_quarantine_of_a_pinned_version_is_lifted(world: World) -> None:
     world.edit(version=pinned("2"))
     assert world.act("retry/2/t2") == "version 2 is tried again"
     assert world.status["activeVersion"] == 2
-    assert world.told("Stalled")[0] == ""
+    assert world.condition_of("Stalled")[0] == ""
 
 
 def test_a_pinned_version_that_fails_is_told_until_git_changes(world: World) -> None:
@@ -73,10 +73,10 @@ def test_a_pinned_version_that_fails_is_told_until_git_changes(world: World) -> 
     world.cluster.health[2] = "hangs"
     world.operator.go_on(UNREADY_SECONDS + 5)
     assert world.status["activeVersion"] == 1
-    assert world.told("Stalled")[1] == "PinnedVersionQuarantined"
-    assert world.told("Ready")[0] == "True"
+    assert world.condition_of("Stalled")[1] == "PinnedVersionQuarantined"
+    assert world.condition_of("Ready")[0] == "True"
     world.edit(version=pinned("1"))
-    assert world.told("Stalled")[0] == ""
+    assert world.condition_of("Stalled")[0] == ""
     assert world.status["phase"] == "Serving"
 
 
@@ -117,16 +117,16 @@ def test_the_older_of_two_serves(world: World) -> None:
 def test_a_spec_that_passed_an_older_schema(world: World) -> None:
     world.serve(1)
     world.edit(serving={"replicas": "two"})
-    assert world.told("Stalled")[1] == "InvalidSpec"
-    assert "spec.serving.replicas" in world.told("Stalled")[2]
-    assert world.told("Ready")[0] == "True"
+    assert world.condition_of("Stalled")[1] == "InvalidSpec"
+    assert "spec.serving.replicas" in world.condition_of("Stalled")[2]
+    assert world.condition_of("Ready")[0] == "True"
     assert world.cluster.served() == 1
 
 
 def test_a_variable_that_is_the_operators(world: World) -> None:
     world.serve(1)
     world.edit(serving={"env": [{"name": "TRAINYARD_MODEL_NAME", "value": "x"}]})
-    assert world.told("Stalled")[1] == "InvalidSpec"
-    assert "TRAINYARD_MODEL_NAME" in world.told("Stalled")[2]
+    assert world.condition_of("Stalled")[1] == "InvalidSpec"
+    assert "TRAINYARD_MODEL_NAME" in world.condition_of("Stalled")[2]
     world.edit(serving={})
-    assert world.told("Stalled")[0] == ""
+    assert world.condition_of("Stalled")[0] == ""

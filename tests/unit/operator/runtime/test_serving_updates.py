@@ -122,7 +122,7 @@ def test_the_version_before_stays_as_it_served_and_can_be_gone_back_to(world: Wo
         "server:next",
     )
     world.act("rollback/previous/t1")
-    assert (world.status["activeVersion"], world.told("Ready")[0]) == (1, "True")
+    assert (world.status["activeVersion"], world.condition_of("Ready")[0]) == (1, "True")
     world.operator.go_on(60.0)
     assert image_of(world.cluster, "shop-v1") == "server:next"
 
@@ -151,12 +151,12 @@ def test_a_child_that_a_policy_refuses_comes_once_it_may(world: World, resource:
         outcome: Any = world.operator.reconcile()
         pauses.append(outcome.after)
         world.cluster.tick(outcome.after)
-    assert "label owner is missing" in world.told("Ready")[2]
+    assert "label owner is missing" in world.condition_of("Ready")[2]
     assert pauses[0] == 10.0
     assert pauses == sorted(pauses), "ever longer"
     assert pauses[-1] == 60.0
     assert "rejectedVersions" not in world.status
     world.cluster.hook = no_fault
     world.operator.go_on(60.0)
-    assert (world.status["activeVersion"], world.told("Ready")[0]) == (1, "True")
+    assert (world.status["activeVersion"], world.condition_of("Ready")[0]) == (1, "True")
     assert world.cluster.of(SERVICES)[NAME]["spec"]["selector"][meta.VERSION_LABEL] == "1"
