@@ -43,7 +43,7 @@ Health = Literal[
     "loads", "hangs", "crashes", "corrupt", "upstream", "refused", "node lost", "no image", "no volume", "no command"
 ]
 NEVER_RUNS: frozenset[Health] = frozenset({"no image", "no volume", "no command"})
-BLAMELESS: frozenset[Health] = NEVER_RUNS | {"upstream", "refused", "node lost"}
+NOT_REJECTED_FOR: frozenset[Health] = NEVER_RUNS | {"upstream", "refused", "node lost"}
 EXIT_CODES: dict[Health, int] = {"crashes": 1, "corrupt": 65, "upstream": 69, "refused": 77}
 
 

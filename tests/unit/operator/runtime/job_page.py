@@ -1,4 +1,4 @@
-"""What docs/trainingjob.md promises: the changes of phase, read from its table."""
+"""The changes of phase in the table of docs/trainingjob.md, as data for tests."""
 
 from itertools import product
 from typing import Final
@@ -15,7 +15,7 @@ WORDS: Final[dict[str, tuple[str, ...]]] = {"any live": LIVE, "terminal": tuple(
 def transitions() -> set[tuple[str, str]]:
     """Return every documented change from one phase to another."""
     section = PAGE.read_text(encoding="utf-8").split("\n## Phases\n", 1)[1].split("\n## ", 1)[0]
-    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in section.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in row.split("|")[1:3]] for row in section.splitlines() if row.startswith("| ")]
     pairs = {pair for before, after in rows[1:] for pair in product(phases(before), phases(after))}
     return {(before, after) for before, after in pairs if before != after and before not in TERMINAL_PHASES}
 

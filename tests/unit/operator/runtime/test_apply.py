@@ -1,4 +1,4 @@
-"""Actions become calls: done before is success, and what belongs to somebody else is left alone."""
+"""Actions become API calls. An action that is already done succeeds, and foreign objects are left alone."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def child(kind: Kind, uid: str = "uid-shop", **spec: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
-def test_creating_twice_is_creating_once(kind: Kind) -> None:
+def test_creating_twice_creates_once(kind: Kind) -> None:
     cluster = Cluster()
     for _ in range(2):
         done = run(apply(cluster, KINDS, NAMESPACE, (Create(kind, child(kind)),)))
@@ -31,7 +31,7 @@ def test_creating_twice_is_creating_once(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget", "Job"])
-def test_what_belongs_to_somebody_else_is_left_alone(kind: Kind) -> None:
+def test_a_foreign_object_is_left_alone(kind: Kind) -> None:
     cluster = Cluster()
     cluster.add(KINDS[kind].resource, NAMESPACE, child(kind, uid="other"))
     done = run(apply(cluster, KINDS, NAMESPACE, (Create(kind, child(kind)),)))
@@ -41,14 +41,14 @@ def test_what_belongs_to_somebody_else_is_left_alone(kind: Kind) -> None:
     assert cluster.writes == []
 
 
-def test_an_apply_changes_what_it_names() -> None:
+def test_an_apply_changes_the_named_fields() -> None:
     cluster = Cluster()
     run(apply(cluster, KINDS, NAMESPACE, (Create("Service", child("Service", selector={"v": "1"})),)))
     done = run(apply(cluster, KINDS, NAMESPACE, (Apply("Service", child("Service", selector={"v": "2"})),)))
     assert [body["spec"] for _, body in done.bodies] == [{"selector": {"v": "2"}}]
 
 
-def test_after_a_refusal_nothing_further_is_done() -> None:
+def test_a_refusal_ends_the_remaining_actions() -> None:
     cluster = Cluster(quota=0)
     job = {"metadata": {"name": "a-1", "labels": {meta.UID_LABEL: "u"}}, "spec": {}}
     done = run(
@@ -83,9 +83,7 @@ WRONG = (
 
 
 @pytest.mark.parametrize(("error", "permanent"), [*((e, False) for e in DENIALS), *((e, True) for e in WRONG)])
-def test_a_rule_of_the_cluster_refuses_for_now_and_a_wrong_body_for_good(
-    error: tuple[int, str, str], permanent: bool
-) -> None:
+def test_a_policy_refuses_for_now_and_an_invalid_body_permanently(error: tuple[int, str, str], permanent: bool) -> None:
     cluster = Cluster()
 
     def deny(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What others create, or an earlier object of the same name has left, changes nothing for an object of ours."""
+"""Foreign copies of children, and children of an earlier object of the same name, change nothing."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ EVIL = "evil"
 
 
 def forged(body: Body, name: str, *, owned: bool) -> Body:
-    """Return a copy of a child under another name, with its reference to the owner or with its labels alone."""
+    """Return a copy of a child under another name, with its owner reference or with its labels only."""
     metadata: dict[str, Any] = {"name": name, "labels": body["metadata"]["labels"]}
     if owned:
         metadata["ownerReferences"] = body["metadata"]["ownerReferences"]
@@ -79,8 +79,8 @@ def pods_read(world: World) -> tuple[PodView, ...]:
     return run(world.operator.reconciler._pods_of_job(Key(NAMESPACE, "a"), uid, "a-1"))
 
 
-def test_the_pods_of_an_earlier_job_of_the_name_are_not_the_attempts() -> None:
-    """A TrainingJob is deleted and applied again while the pods of its first Job still go."""
+def test_pods_of_an_earlier_job_of_the_same_name_do_not_count() -> None:
+    """A TrainingJob is deleted and created again while the pods of its first Job still terminate."""
     world = World()
     world.settle()
     world.cluster.start_pod("a-1")
@@ -96,7 +96,7 @@ def test_the_pods_of_an_earlier_job_of_the_name_are_not_the_attempts() -> None:
     assert pods_read(world) == ()
 
 
-def test_a_pod_that_copies_the_labels_speaks_for_no_job() -> None:
+def test_a_pod_that_copies_the_labels_does_not_count_for_a_job() -> None:
     world = World()
     world.settle()
     job = world.cluster.of(JOBS)["a-1"]
@@ -106,7 +106,7 @@ def test_a_pod_that_copies_the_labels_speaks_for_no_job() -> None:
     assert pods_read(world) == ()
 
 
-def test_a_pod_that_copies_the_labels_speaks_for_no_version() -> None:
+def test_a_pod_that_copies_the_labels_does_not_count_for_a_version() -> None:
     world = new_world()
     world.cluster.health[1] = "no image"
     world.cluster.publish(1)
@@ -117,10 +117,10 @@ def test_a_pod_that_copies_the_labels_speaks_for_no_version() -> None:
     owner = {"kind": "ReplicaSet", "name": "stranger-1", "uid": stranger["metadata"]["uid"], "controller": True}
     copy["metadata"]["ownerReferences"] = [owner]
     world.cluster.add(PODS, NAMESPACE, copy)
-    asked = world.status
+    before = world.status
     world.operator.resync()
     world.operator.settle()
     assert (world.status["phase"], world.status.get("candidateVersion")) == (
-        asked["phase"],
-        asked.get("candidateVersion"),
+        before["phase"],
+        before.get("candidateVersion"),
     )

@@ -1,4 +1,4 @@
-"""The claims of a release on an API server of a few dicts: taken with the first object, kept, and given back."""
+"""The claims of a release on namespaces: taken with the first object, renewed, and released."""
 
 import asyncio
 from collections import Counter
@@ -61,7 +61,7 @@ class Api:
 
 
 class Release:
-    """A release that works in the namespaces of its objects."""
+    """A release that claims the namespaces of its objects."""
 
     def __init__(self, api: Api, name: str, *namespaces: str, clock: Callable[[], float] = steady) -> None:
         leases = Leases(api, clock, lambda: datetime.now(UTC))
@@ -70,7 +70,7 @@ class Release:
         self.changes: list[str | None] = []
 
     @asynccontextmanager
-    async def leads(self) -> AsyncIterator[None]:
+    async def lead(self) -> AsyncIterator[None]:
         task = asyncio.create_task(self.claims.run(lambda: self.objects_in, self.changes.append))
         try:
             yield
@@ -78,7 +78,7 @@ class Release:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def appears(self, namespace: str) -> None:
+    def add_object(self, namespace: str) -> None:
         self.objects_in.add(namespace)
         self.claims.want(namespace)
 
@@ -97,12 +97,12 @@ def api() -> Api:
     return Api()
 
 
-async def test_a_namespace_is_claimed_with_its_first_object_and_given_back_after_its_last(api: Api) -> None:
+async def test_a_namespace_is_claimed_with_its_first_object_and_released_after_its_last(api: Api) -> None:
     release = Release(api, "ops/one")
-    async with release.leads():
+    async with release.lead():
         await until("the cluster", lambda: api.holders() == {"kube-public": "ops/one"})
         assert not release.claims.covers("a")
-        release.appears("a")
+        release.add_object("a")
         await until("namespace a", lambda: release.claims.covers("a"))
         assert release.changes == [None, "a"]
         release.objects_in.clear()
@@ -110,34 +110,34 @@ async def test_a_namespace_is_claimed_with_its_first_object_and_given_back_after
         assert not release.claims.covers("a")
 
 
-async def test_without_the_cluster_no_namespace_is_asked_for(api: Api) -> None:
+async def test_without_the_claim_on_the_cluster_no_namespace_is_claimed(api: Api) -> None:
     one, two = Release(api, "ops/one"), Release(api, "ops/two")
-    async with one.leads():
+    async with one.lead():
         await until("the cluster", lambda: api.holders() == {"kube-public": "ops/one"})
-        async with two.leads():
-            two.appears("a")
+        async with two.lead():
+            two.add_object("a")
             await until("the sentence", lambda: two.claims.waiting is not None)
             assert two.claims.waiting == (
                 "the whole cluster is held by the release ops/one (Lease kube-public/trainyard); waiting for it"
             )
             assert not two.claims.covers("a")
-            one.appears("a")
+            one.add_object("a")
             await until("namespace a", lambda: one.claims.covers("a"))
     assert api.holders()["a"] == "ops/one"
 
 
-async def test_claims_of_a_release_that_died_run_out_together(api: Api) -> None:
-    """Whoever waits for the cluster has seen the claims on the namespaces meanwhile: it waits once, not twice."""
+async def test_claims_of_a_dead_release_expire_together(api: Api) -> None:
+    """The second release observes the claims on namespaces while it waits for the cluster, so it waits only once."""
     now = [0.0]
     one, two = (Release(api, name, clock=lambda: now[0]) for name in ("ops/one", "ops/two"))
     async with AsyncExitStack() as second:
-        async with one.leads():
-            one.appears("a")
+        async with one.lead():
+            one.add_object("a")
             await until("the first release", lambda: one.claims.covers("a"))
-            await second.enter_async_context(two.leads())
+            await second.enter_async_context(two.lead())
             await until("the message", lambda: two.claims.waiting is not None)
             read = api.reads["a"]
-            two.appears("a")
+            two.add_object("a")
             await until("its look at the namespace", lambda: api.reads["a"] > read)
         assert api.holders() == {"kube-public": "ops/one", "a": "ops/one"}
         now[0] = TIMING.duration + 1
@@ -145,11 +145,11 @@ async def test_claims_of_a_release_that_died_run_out_together(api: Api) -> None:
     assert api.holders() == {"kube-public": "ops/two", "a": "ops/two"}
 
 
-async def test_releases_that_overlap_share_out_their_namespaces(api: Api) -> None:
+async def test_overlapping_releases_divide_the_namespaces(api: Api) -> None:
     one, two = Release(api, "x/one", "a", "b"), Release(api, "y/two", "b", "c")
-    async with one.leads():
+    async with one.lead():
         await until("both namespaces", lambda: one.claims.covers("a") and one.claims.covers("b"))
-        async with two.leads():
+        async with two.lead():
             await until("its own", lambda: two.claims.covers("c"))
             assert not two.claims.covers("b")
             assert "namespace b is held by the release x/one" in str(two.claims.waiting)
@@ -157,19 +157,19 @@ async def test_releases_that_overlap_share_out_their_namespaces(api: Api) -> Non
     assert api.holders() == {"a": "x/one", "b": "x/one", "c": "y/two"}
 
 
-async def test_the_next_leader_of_a_release_goes_on_with_its_claims(api: Api) -> None:
-    async with Release(api, "x/one", "a").leads():
+async def test_the_next_leader_of_a_release_keeps_its_claims(api: Api) -> None:
+    async with Release(api, "x/one", "a").lead():
         await until("the claim", lambda: api.holders() == {"a": "x/one"})
     successor = Release(api, "x/one", "a")
-    async with successor.leads():
+    async with successor.lead():
         await until("the claim", lambda: successor.claims.covers("a"))
     assert api.leases["a"]["spec"]["leaseTransitions"] == 0
 
 
-async def test_a_namespace_that_cannot_be_claimed_keeps_no_other_from_being(api: Api) -> None:
+async def test_a_namespace_that_cannot_be_claimed_does_not_block_others(api: Api) -> None:
     release = Release(api, "x/one", "a", "b")
     api.forbidden.add("a")
-    async with release.leads():
+    async with release.lead():
         await until("the other one", lambda: release.claims.covers("b"))
         assert not release.claims.covers("a")
         assert "namespace a cannot be claimed: 403 Forbidden: no" in str(release.claims.waiting)
@@ -178,10 +178,10 @@ async def test_a_namespace_that_cannot_be_claimed_keeps_no_other_from_being(api:
         assert release.claims.waiting is None
 
 
-async def test_an_answer_is_never_taken_for_a_claim_of_another_release(api: Api) -> None:
-    """What is written by hand in the Lease counts: an administrator can hand a namespace over."""
+async def test_a_claim_that_another_release_holds_is_lost(api: Api) -> None:
+    """A holder written by hand counts: an administrator can transfer a namespace to another release."""
     release = Release(api, "x/one", "a")
-    async with release.leads():
+    async with release.lead():
         await until("the claim", lambda: release.claims.covers("a"))
         spec = {**api.leases["a"]["spec"], "holderIdentity": "y/two", "leaseDurationSeconds": 600}
         await api.replace(Resource("", "", ""), "a", "trainyard", {**api.leases["a"], "spec": spec})

@@ -1,4 +1,4 @@
-"""docs/modeldeployment.md says what the code does. That phases change as documented, the state machine sees to."""
+"""docs/modeldeployment.md describes the code. The state machine checks the changes of phase."""
 
 import re
 from pathlib import Path
@@ -16,12 +16,12 @@ from trainyard_operator.core.serving.deployments import DRAIN_SECONDS
 SOURCES = "".join(Path(str(module.__file__)).read_text() for module in (choice, deployment_status, model_deployment))
 
 
-def test_every_phase_is_reached_and_left() -> None:
-    ways = deployment_page.transitions()
-    assert {after for _, after in ways} == set(deployment_page.PHASES)
+def test_every_phase_is_documented() -> None:
+    changes = deployment_page.transitions()
+    assert {after for _, after in changes} == set(deployment_page.PHASES)
 
 
-def test_every_verb_is_read() -> None:
+def test_every_action_is_documented() -> None:
     assert deployment_page.verbs() == {"rollback", "promote", "abort", "hold", "release", "retry"}
     for row in deployment_page.table("Verbs"):
         verbs.parse(row[0].strip("`").replace("<version>", "7").replace("<token>", "t1"))
@@ -29,14 +29,14 @@ def test_every_verb_is_read() -> None:
         verbs.parse("undo/7/t1")
 
 
-def test_every_reason_is_listed() -> None:
+def test_every_reason_is_documented() -> None:
     given = set(re.findall(r"Problem\(\s*\"([A-Za-z]+)\"", SOURCES)) | {deployment_status.AWAITING_PROMOTION}
-    blame = {"ProgressDeadlineExceeded", "Unready"}  # of versions, not of the object
+    version_reasons = {"ProgressDeadlineExceeded", "Unready"}  # reasons of versions, not of the ModelDeployment
     listed = {reason for kind in ("Ready", "Reconciling", "Stalled") for reason in deployment_page.reasons(kind)}
-    assert given - blame == listed - {"Serving"} | {"Serving"}
+    assert given - version_reasons == listed - {"Serving"} | {"Serving"}
 
 
-def test_numbers() -> None:
+def test_limits_on_the_page_are_those_of_the_code() -> None:
     text = " ".join(deployment_page.PAGE.split())
     *codes, last = (str(int(code)) for code in serving_health.FINAL)
     assert f"exit code {', '.join(codes)} or {last} " in text

@@ -1,4 +1,4 @@
-"""A pod that something outside stops: the TrainingJob says so, and waits under its deadlines."""
+"""Interrupted pods: the TrainingJob reports the cause, and waits for a new pod within its deadlines."""
 
 from typing import Any
 
@@ -25,15 +25,15 @@ def running(**spec: Any) -> World:
     return world
 
 
-def test_an_evicted_pod_is_told_and_counted_and_its_replacement_runs_again() -> None:
+def test_an_eviction_is_reported_and_counted_and_the_replacement_runs() -> None:
     world = running()
     world.cluster.tick(3600)
     world.cluster.evict_pod("a-1")
     status = world.settle()
     assert (status["phase"], reason_of(status), status["evictions"]) == ("Starting", "Evicted", 1)
     assert status["interruptedTime"] == "2026-11-21T09:00:00Z"
-    sentence = "pod a-1-pod on node node-1 was evicted: The node was low on resource: memory"
-    assert message_of(status).startswith(f"{sentence}; waiting for a pod of Job a-1")
+    cause = "pod a-1-pod on node node-1 was evicted: The node was low on resource: memory"
+    assert message_of(status).startswith(f"{cause}; waiting for a pod of Job a-1")
     assert "Evicted" in events_of(world.cluster)
     world.later(400)
     world.cluster.start_pod("a-1")
@@ -43,14 +43,14 @@ def test_an_evicted_pod_is_told_and_counted_and_its_replacement_runs_again() -> 
     assert (status["phase"], status["evictions"]) == ("Succeeded", 1)
 
 
-def test_a_replacement_that_finds_no_node_is_under_the_deadline() -> None:
+def test_the_pending_deadline_holds_for_a_replacement() -> None:
     world = running(pendingDeadlineSeconds=600)
     world.cluster.tick(5 * 3600)
     world.cluster.evict_pod("a-1")
     world.cluster.hold_pod("a-1", NO_GPU)
     assert world.settle()["phase"] == "Starting"
     status = world.later(590)
-    assert (status["phase"], NO_GPU in message_of(status)) == ("Starting", True), "the whole time counts anew"
+    assert (status["phase"], NO_GPU in message_of(status)) == ("Starting", True), "the whole deadline starts again"
     world.later(20)
     world.cluster.collect()
     status = world.settle()
@@ -58,7 +58,7 @@ def test_a_replacement_that_finds_no_node_is_under_the_deadline() -> None:
     assert NO_GPU in message_of(status)
 
 
-def test_a_replacement_that_finds_no_accelerator_falls_back() -> None:
+def test_a_replacement_without_an_accelerator_falls_back() -> None:
     wanted = {"resource": "nvidia.com/gpu", "count": 1, "fallback": "CPU", "fallbackAfterSeconds": 60}
     world = running(accelerator=wanted)
     world.cluster.tick(5 * 3600)
@@ -73,7 +73,7 @@ def test_a_replacement_that_finds_no_accelerator_falls_back() -> None:
     assert world.jobs == ["a-1-cpu"]
 
 
-def test_a_training_that_fills_every_node_ends() -> None:
+def test_a_training_that_fills_every_node_fails() -> None:
     world = running(retry={**SPEC["retry"], "maxAttempts": 1})
     for number in (1, 2, 3):
         world.cluster.start_pod("a-1")
@@ -88,7 +88,7 @@ def test_a_training_that_fills_every_node_ends() -> None:
     assert "deletionTimestamp" in world.cluster.of(JOBS)["a-1"]["metadata"]
 
 
-def test_an_attempt_that_was_evicted_too_often_is_tried_again_once_its_job_is_gone() -> None:
+def test_an_attempt_evicted_too_often_is_retried_after_its_job_is_gone() -> None:
     world = running()
     for _ in range(3):
         world.cluster.start_pod("a-1")
@@ -104,7 +104,7 @@ def test_an_attempt_that_was_evicted_too_often_is_tried_again_once_its_job_is_go
     assert world.jobs == ["a-2"]
 
 
-def test_a_node_that_does_not_answer_is_named() -> None:
+def test_a_lost_node_is_named() -> None:
     world = running()
     world.cluster.lose_node("a-1")
     status = world.settle()
@@ -129,21 +129,21 @@ def test_an_interruption_is_counted_once(*, restarts: bool) -> None:
     assert world.settle()["evictions"] == 2
 
 
-@pytest.mark.parametrize(("wish", "reason"), [("suspend", "Suspending"), ("cancel", "Cancelling")])
+@pytest.mark.parametrize(("field", "reason"), [("suspend", "Suspending"), ("cancel", "Cancelling")])
 @pytest.mark.parametrize("lost", [False, True])
-def test_a_pod_that_does_not_stop_is_named(wish: str, reason: str, *, lost: bool) -> None:
+def test_a_pod_that_does_not_terminate_is_named(field: str, reason: str, *, lost: bool) -> None:
     world = running()
     if lost:
         world.cluster.lose_node("a-1")
         world.settle()
-    world.cluster.edit("a", **{wish: True})
+    world.cluster.edit("a", **{field: True})
     status = world.settle()
-    assert (reason_of(status), status["observedGeneration"]) == (reason, 2), "told at once"
-    assert message_of(status) == f"spec.{wish} stops the pods of Job a-1"
+    assert (reason_of(status), status["observedGeneration"]) == (reason, 2), "reported at once"
+    assert message_of(status) == f"spec.{field} stops the pods of Job a-1"
     assert "pod a-1-pod does not stop" in message_of(world.later(91))
     why = "node node-1 does not answer" if lost else "it still runs on node node-1"
     assert f"{why}. Check the node; if it no longer exists, run kubectl delete node node-1" in message_of(
         world.later(7 * 24 * 3600)
     )
     world.cluster.collect()
-    assert world.settle()["phase"] == {"suspend": "Suspended", "cancel": "Cancelled"}[wish]
+    assert world.settle()["phase"] == {"suspend": "Suspended", "cancel": "Cancelled"}[field]

@@ -1,4 +1,4 @@
-"""Whole lives of a TrainingJob on the in-memory cluster: the transitions of the design, and what users do meanwhile."""
+"""The life cycle of a TrainingJob on the in-memory cluster: its transitions, and what users do meanwhile."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def world() -> World:
     return World()
 
 
-def test_from_nothing_to_succeeded(world: World) -> None:
+def test_a_job_starts_runs_and_succeeds(world: World) -> None:
     assert world.settle()["phase"] == "Starting"
     world.cluster.start_pod("a-1")
     assert world.settle()["phase"] == "Running"
@@ -33,7 +33,7 @@ def test_from_nothing_to_succeeded(world: World) -> None:
     assert sorted(events_of(world.cluster)) == ["AttemptStarted", "Succeeded"]
 
 
-def test_at_most_four_writes_until_it_runs(world: World) -> None:
+def test_a_job_runs_after_at_most_four_writes(world: World) -> None:
     world.settle()
     world.cluster.start_pod("a-1")
     world.settle()
@@ -45,7 +45,7 @@ def test_at_most_four_writes_until_it_runs(world: World) -> None:
     ]
 
 
-def test_nothing_is_written_at_the_fixed_point(world: World) -> None:
+def test_nothing_is_written_without_a_change(world: World) -> None:
     world.end_of_life = world.settle()  # type: ignore[attr-defined]
     before = len(world.cluster.writes)
     for _ in range(3):
@@ -54,7 +54,7 @@ def test_nothing_is_written_at_the_fixed_point(world: World) -> None:
     assert world.cluster.writes[before:] == []
 
 
-def test_retry_waits_for_the_back_off_and_begins_afresh(world: World) -> None:
+def test_a_retry_waits_for_the_pause_and_resets_the_progress(world: World) -> None:
     world.settle()
     world.cluster.start_pod("a-1")
     world.operator.reports.offer(
@@ -79,26 +79,26 @@ def test_retry_waits_for_the_back_off_and_begins_afresh(world: World) -> None:
     assert world.end(2, 0, result_text())["phase"] == "Succeeded"
 
 
-@pytest.mark.parametrize("end", ["failed", "retried", "cancelled"])
-def test_nothing_is_estimated_of_an_attempt_that_is_over(world: World, end: str) -> None:
+@pytest.mark.parametrize("outcome", ["failed", "retried", "cancelled"])
+def test_a_finished_attempt_has_no_estimate(world: World, outcome: str) -> None:
     world.settle()
     uid = world.cluster.of(TRAINING_JOBS)["a"]["metadata"]["uid"]
-    told = ReportedStatus(progress_percentage=60, estimated_remaining_seconds=11)
-    world.operator.reports.offer(Key(NAMESPACE, "a"), uid, 1, told, after=0, now=world.cluster.now)
+    report = ReportedStatus(progress_percentage=60, estimated_remaining_seconds=11)
+    world.operator.reports.offer(Key(NAMESPACE, "a"), uid, 1, report, after=0, now=world.cluster.now)
     assert world.settle()["trainerStatus"]["estimatedRemainingSeconds"] == 11
-    if end == "cancelled":
+    if outcome == "cancelled":
         world.cluster.edit("a", cancel=True)
         world.settle()
         world.cluster.collect()
         status = world.later()
     else:
-        status = world.end(1, 65 if end == "failed" else 1)
-    assert status["phase"] == {"failed": "Failed", "retried": "Retrying", "cancelled": "Cancelled"}[end]
+        status = world.end(1, 65 if outcome == "failed" else 1)
+    assert status["phase"] == {"failed": "Failed", "retried": "Retrying", "cancelled": "Cancelled"}[outcome]
     assert status["trainerStatus"]["progressPercentage"] == 60
     assert "estimatedRemainingSeconds" not in status["trainerStatus"]
 
 
-def test_an_attempt_that_runs_at_once_still_tells_its_start_and_drops_old_progress(world: World) -> None:
+def test_a_second_attempt_that_runs_at_once_gets_its_event_and_drops_old_progress(world: World) -> None:
     world.settle()
     world.operator.reports.offer(
         Key(NAMESPACE, "a"),
@@ -119,7 +119,7 @@ def test_an_attempt_that_runs_at_once_still_tells_its_start_and_drops_old_progre
     assert events_of(world.cluster).count("AttemptStarted") == 2
 
 
-def test_attempts_run_out(world: World) -> None:
+def test_a_job_fails_after_its_last_attempt(world: World) -> None:
     world.settle()
     for attempt in (1, 2, 3):
         status = world.end(attempt, 1)
@@ -131,7 +131,7 @@ def test_attempts_run_out(world: World) -> None:
 
 
 @pytest.mark.parametrize("code", [64, 65, 66, 77, 78])
-def test_no_retry_where_retry_cannot_help(world: World, code: int) -> None:
+def test_final_exit_codes_are_not_retried(world: World, code: int) -> None:
     world.settle()
     status = world.end(1, code, failure_text("", "column 'price' is missing in s3://b/x.csv"))
     assert status["phase"] == "Failed"
@@ -140,7 +140,7 @@ def test_no_retry_where_retry_cannot_help(world: World, code: int) -> None:
     assert world.jobs == ["a-1"]
 
 
-def test_out_of_memory_grows(world: World) -> None:
+def test_out_of_memory_raises_the_memory(world: World) -> None:
     world.settle()
     world.end(1, 137, "", "OOMKilled")
     world.later()
@@ -162,7 +162,7 @@ def test_cancel_waits_for_the_pods(world: World) -> None:
     assert world.jobs == []
 
 
-def test_a_deletion_is_asked_for_once(world: World) -> None:
+def test_a_deletion_is_requested_once(world: World) -> None:
     world.settle()
     world.cluster.edit("a", cancel=True)
     world.operator.deliver("TrainingJob")
@@ -170,7 +170,7 @@ def test_a_deletion_is_asked_for_once(world: World) -> None:
     assert (outcome.again, outcome.after) == (False, 5.0)  # type: ignore[union-attr]
 
 
-def test_a_deletion_that_is_forbidden_is_an_error_of_the_turn(world: World) -> None:
+def test_a_forbidden_deletion_is_an_error_of_the_reconcile(world: World) -> None:
     world.settle()
     world.cluster.edit("a", cancel=True)
     world.operator.deliver("TrainingJob")
@@ -178,20 +178,22 @@ def test_a_deletion_that_is_forbidden_is_an_error_of_the_turn(world: World) -> N
     assert isinstance(world.operator.reconcile("a"), ForbiddenError)
 
 
-def test_cancel_after_completion_comes_too_late(world: World) -> None:
+def test_a_complete_job_succeeds_even_if_it_is_cancelled(world: World) -> None:
     world.settle()
     world.cluster.edit("a", cancel=True)
     assert world.end(1, 0, result_text())["phase"] == "Succeeded"
 
 
-def test_cancel_before_the_lost_answer_of_a_creation_leaves_no_job(world: World) -> None:
+def test_cancelling_after_a_lost_response_leaves_no_job(world: World) -> None:
     world.operator.deliver_all()
     world.cluster.hook = FaultyWrite(1, after=True, error=UnavailableError(0, "Timeout", "no answer"))
     world.operator.reconcile("a")
     world.cluster.edit("a", cancel=True)
     world.operator.deliver("TrainingJob")
     world.operator.reconcile("a")
-    assert world.cluster.status("a").get("phase") != "Cancelled", "its place would go to another while its Job lives"
+    assert world.cluster.status("a").get("phase") != "Cancelled", (
+        "its capacity would go to another job while its Job exists"
+    )
     world.settle()
     world.cluster.collect()
     assert world.jobs == []
@@ -199,7 +201,7 @@ def test_cancel_before_the_lost_answer_of_a_creation_leaves_no_job(world: World)
 
 
 @pytest.mark.parametrize(("field", "value"), [("shards", 2)])
-def test_what_this_release_cannot_do_is_refused_before_anything_runs(field: str, value: Any) -> None:
+def test_unsupported_fields_are_refused_before_anything_runs(field: str, value: Any) -> None:
     world = World(**{field: value})
     status = world.settle()
     assert (status["phase"], reason_of(status)) == ("Failed", "InvalidSpec")
@@ -207,15 +209,15 @@ def test_what_this_release_cannot_do_is_refused_before_anything_runs(field: str,
     assert world.jobs == []
 
 
-def test_an_edit_does_not_kill_what_runs(world: World) -> None:
+def test_an_edit_does_not_stop_a_running_job(world: World) -> None:
     world.settle()
     world.cluster.edit("a", priority="Low")
     assert world.settle()["phase"] == "Starting"
     assert world.end(1, 0, result_text())["phase"] == "Succeeded"
 
 
-def test_a_broken_spec_stops_what_runs_before_it_fails(world: World) -> None:
-    """Only where somebody switched the schema off."""
+def test_an_invalid_spec_stops_the_running_job_before_it_fails(world: World) -> None:
+    """This can only happen if somebody disabled the schema."""
     world.settle()
     world.cluster.edit("a", framework="Nonsense")
     world.settle()
@@ -226,11 +228,11 @@ def test_a_broken_spec_stops_what_runs_before_it_fails(world: World) -> None:
     assert "spec.framework" in status["conditions"][0]["message"]
 
 
-def test_terminal_is_sticky(world: World) -> None:
+def test_a_terminal_status_never_changes(world: World) -> None:
     world.settle()
     world.end(1, 0, result_text())
-    end = {**world.cluster.status("a"), "observedGeneration": 2}
+    status_at_end = {**world.cluster.status("a"), "observedGeneration": 2}
     world.cluster.edit("a", priority="High")
     for job in world.jobs:
         world.cluster.remove(JOBS, NAMESPACE, job)
-    assert world.later() == end
+    assert world.later() == status_at_end

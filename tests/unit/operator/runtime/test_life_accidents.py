@@ -1,4 +1,4 @@
-"""What goes wrong in the life of a TrainingJob: lost children, strangers in their place, quotas, failed writes."""
+"""Faults in the life cycle of a TrainingJob: lost children, foreign objects, quotas, failed writes."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def world() -> World:
     return World()
 
 
-def test_deleted_child_counts_as_an_attempt_although_an_older_job_is_still_there(world: World) -> None:
+def test_a_deleted_child_counts_as_an_attempt(world: World) -> None:
     world.settle()
     world.end(1, 1)
     world.later()
@@ -31,7 +31,7 @@ def test_deleted_child_counts_as_an_attempt_although_an_older_job_is_still_there
     assert world.end(3, 0, result_text())["phase"] == "Succeeded"
 
 
-def test_deleted_job_of_an_ended_attempt_changes_nothing(world: World) -> None:
+def test_deleting_the_job_of_a_finished_attempt_changes_nothing(world: World) -> None:
     world.settle()
     world.end(1, 1)
     world.later()
@@ -41,8 +41,8 @@ def test_deleted_job_of_an_ended_attempt_changes_nothing(world: World) -> None:
     assert world.jobs == ["a-1", "a-3"]
 
 
-def test_a_job_that_the_watch_did_not_tell_of_is_no_deleted_job(world: World) -> None:
-    """Another replica sees the status of an attempt before its Job."""
+def test_an_unobserved_job_does_not_count_as_deleted(world: World) -> None:
+    """Another replica observes the status of an attempt before its Job."""
     other = StepOperator(world.cluster)
     world.settle()
     other.deliver("TrainingJob")
@@ -51,14 +51,14 @@ def test_a_job_that_the_watch_did_not_tell_of_is_no_deleted_job(world: World) ->
     assert "ChildDeleted" not in str(world.cluster.status("a"))
 
 
-def test_result_missing(world: World) -> None:
+def test_a_completed_job_without_a_result_fails(world: World) -> None:
     world.settle()
     status = world.end(1, 0, "")
     assert (status["phase"], reason_of(status)) == ("Failed", "ResultMissing")
 
 
-def test_a_finished_job_whose_pod_is_gone_is_read_by_the_next_attempt(world: World) -> None:
-    """The operator is away while the training ends, and the node is scaled down before it is back."""
+def test_a_completed_job_whose_pod_is_gone_is_retried(world: World) -> None:
+    """The operator is stopped while the training completes, and the node is removed before it runs again."""
     world.settle()
     world.cluster.finish_pod("a-1", 0, result_text())
     world.cluster.remove(PODS, NAMESPACE, "a-1-pod")
@@ -71,7 +71,7 @@ def test_a_finished_job_whose_pod_is_gone_is_read_by_the_next_attempt(world: Wor
     assert [attempt["reason"] for attempt in status["attempts"]] == ["ResultMissing", "Completed"]
 
 
-def test_a_version_of_another_job_is_not_taken_over(world: World) -> None:
+def test_a_version_of_another_job_is_a_conflict(world: World) -> None:
     world.settle()
     world.end(1, 0, result_text())
     world.cluster.submit("b", {**SPEC, "modelName": "a"})
@@ -82,7 +82,7 @@ def test_a_version_of_another_job_is_not_taken_over(world: World) -> None:
     assert (status["phase"], reason_of(status)) == ("Failed", "VersionConflict")
 
 
-def test_quota_holds_a_job_back_and_lets_it_go(world: World) -> None:
+def test_a_job_starts_when_the_quota_allows_it(world: World) -> None:
     world.cluster.quota = 0
     status = world.settle()
     assert (status["phase"], reason_of(status)) == ("Pending", "JobRefused")
@@ -91,7 +91,7 @@ def test_quota_holds_a_job_back_and_lets_it_go(world: World) -> None:
     assert world.later(30)["phase"] == "Starting"
 
 
-def test_a_foreign_job_in_our_place_is_left_alone(world: World) -> None:
+def test_a_foreign_job_with_the_same_name_is_left_alone(world: World) -> None:
     world.cluster.add(JOBS, NAMESPACE, {"metadata": {"name": "a-1"}, "spec": {}})
     status = world.settle()
     assert (status["phase"], reason_of(status)) == ("Pending", "JobRefused")
@@ -100,7 +100,7 @@ def test_a_foreign_job_in_our_place_is_left_alone(world: World) -> None:
     assert world.later(30)["phase"] == "Starting"
 
 
-def test_recreated_under_the_same_name_is_another_job(world: World) -> None:
+def test_a_job_recreated_under_the_same_name_is_another_job(world: World) -> None:
     world.settle()
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
     world.cluster.submit("a", SPEC)
@@ -117,14 +117,14 @@ def test_resync_finds_lost_deletions(world: World) -> None:
     world.cluster.start_pod("a-1")
     world.settle()
     world.cluster.remove(JOBS, NAMESPACE, "a-1")
-    world.operator.read["Job"] = len(world.cluster.log)  # the watch broke and lost it
+    world.operator.read["Job"] = len(world.cluster.log)  # the watch broke and lost the event
     world.operator.reconcile("a")
     assert world.cluster.status("a")["phase"] == "Running"
     world.operator.resync()
     assert world.settle()["phase"] == "Retrying"
 
 
-def test_a_late_answer_does_not_bring_the_deleted_back(world: World) -> None:
+def test_a_late_response_does_not_restore_a_deleted_object(world: World) -> None:
     world.settle()
     old = world.cluster.of(TRAINING_JOBS)["a"]
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
@@ -160,8 +160,8 @@ FAULTS: list[BaseException] = [
 @pytest.mark.parametrize("path", [success, fail_then_retry])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-def test_one_fault_at_any_write_changes_nothing(path: Any, error: BaseException, *, after: bool) -> None:
-    """``after`` is the lost answer: written, and the operator does not know."""
+def test_one_fault_at_any_write_does_not_change_the_result(path: Any, error: BaseException, *, after: bool) -> None:
+    """``after``: the write took effect, but its response is lost."""
     calm = World()
     path(calm)
     for at in range(1, len(calm.cluster.writes) + 1):
@@ -171,17 +171,17 @@ def test_one_fault_at_any_write_changes_nothing(path: Any, error: BaseException,
         assert world.cluster.status("a") == calm.cluster.status("a"), f"write {at}"
         assert world.jobs == calm.jobs
         assert list(world.cluster.of(MODEL_VERSIONS)) == ["a-v1"]
-        told, wanted = sorted(world.cluster.of(EVENTS)), sorted(calm.cluster.of(EVENTS))
+        events, expected = sorted(world.cluster.of(EVENTS)), sorted(calm.cluster.of(EVENTS))
         uid = {w.cluster.of(TRAINING_JOBS)["a"]["metadata"]["uid"] for w in (world, calm)}
         if isinstance(error, Killed) and len(uid) == 1:
-            assert told == wanted, f"write {at}"
+            assert events == expected, f"write {at}"
 
 
-def test_a_deadline_finds_out_that_its_job_is_gone_although_no_watch_told_so() -> None:
+def test_a_changed_deadline_detects_an_unobserved_deletion() -> None:
     world = World()
     world.settle()
     world.cluster.remove(JOBS, NAMESPACE, "a-1")
-    world.operator.read["Job"] = len(world.cluster.log)  # the watch had broken just then
+    world.operator.read["Job"] = len(world.cluster.log)  # the watch broke and lost the event
     world.cluster.edit("a", activeDeadlineSeconds=30)
     status = world.settle()
     assert status["attempts"][0]["reason"] == "ChildDeleted"

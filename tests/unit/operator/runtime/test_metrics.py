@@ -1,4 +1,4 @@
-"""What the operator's metrics say of the objects: always true, bounded, and never in the way of a turn."""
+"""The metrics of objects: correct, limited in number, and computed without blocking reconciles."""
 
 import asyncio
 import importlib
@@ -53,11 +53,11 @@ def with_status(thing: Json, **status: Any) -> Json:
     return {**thing, "status": status}
 
 
-def waiting(name: str, number: int, phase: str, reason: str) -> Json:
+def job_waiting(name: str, number: int, phase: str, reason: str) -> Json:
     return with_status(body(name, number, {}), phase=phase, conditions=[condition("Ready", "False", reason)])
 
 
-def test_refusals_and_the_age_of_what_serves() -> None:
+def test_versions_by_phase_and_the_age_of_the_active_model() -> None:
     store = Store(KINDS)
     for number, phase in enumerate(("Validated", "Rejected", "Rejected"), start=1):
         store.apply("ModelVersion", with_status(version(number, number), phase=phase))
@@ -77,7 +77,7 @@ def test_refusals_and_the_age_of_what_serves() -> None:
     assert value(seen, trained, namespace="team", name="empty") is None
 
 
-def test_what_is_gone_is_no_series_any_more() -> None:
+def test_deleted_objects_have_no_series() -> None:
     store = Store(KINDS)
     store.apply("ModelVersion", with_status(version(1, 1), phase="Rejected"))
     store.apply("TrainingSchedule", body("nightly", 2, {}))
@@ -89,23 +89,23 @@ def test_what_is_gone_is_no_series_any_more() -> None:
     assert [labels for _, labels in scrape(store) if ("name", "nightly") in labels] == []
 
 
-def test_jobs_are_counted_by_what_they_wait_for_and_why_they_failed() -> None:
+def test_waiting_and_failed_jobs_are_counted_by_reason() -> None:
     store = Store(KINDS)
-    store.apply("TrainingJob", waiting("a", 1, "Queued", "ConcurrencyLimit"))
-    store.apply("TrainingJob", waiting("b", 2, "Queued", "ConcurrencyLimit"))
-    store.apply("TrainingJob", waiting("c", 3, "Queued", "ModelLocked"))
-    store.apply("TrainingJob", waiting("d", 4, "Starting", "AttemptStarted"))
-    store.apply("TrainingJob", waiting("e", 5, "Running", "Running"))
+    store.apply("TrainingJob", job_waiting("a", 1, "Queued", "ConcurrencyLimit"))
+    store.apply("TrainingJob", job_waiting("b", 2, "Queued", "ConcurrencyLimit"))
+    store.apply("TrainingJob", job_waiting("c", 3, "Queued", "ModelLocked"))
+    store.apply("TrainingJob", job_waiting("d", 4, "Starting", "AttemptStarted"))
+    store.apply("TrainingJob", job_waiting("e", 5, "Running", "Running"))
     store.apply("TrainingJob", body("f", 6, {}))
     failed = with_status(body("g", 7, {}), phase="Failed", conditions=[condition("Failed", "True", "BadData")])
     store.apply("TrainingJob", failed)
     seen = scrape(store)
-    waits = {
+    counts = {
         (dict(labels)["phase"], dict(labels)["reason"]): number
         for (name, labels), number in seen.items()
         if name == "trainyard_trainingjobs_waiting"
     }
-    assert waits == {
+    assert counts == {
         ("Queued", "ConcurrencyLimit"): 2,
         ("Queued", "ModelLocked"): 1,
         ("Starting", "AttemptStarted"): 1,
@@ -116,7 +116,7 @@ def test_jobs_are_counted_by_what_they_wait_for_and_why_they_failed() -> None:
     assert value(seen, "trainyard_trainingjobs", namespace="team", phase="Queued") == 3
 
 
-def test_schedules_tell_their_runs() -> None:
+def test_schedules_have_metrics_of_their_runs() -> None:
     store = Store(KINDS)
     status = {
         "phase": "Active",
@@ -129,12 +129,12 @@ def test_schedules_tell_their_runs() -> None:
     }
     store.apply("TrainingSchedule", with_status(body("nightly", 4, {}), **status))
     seen = scrape(store)
-    told = {
+    values = {
         name.removeprefix("trainyard_trainingschedule_"): number
         for (name, labels), number in seen.items()
         if labels == frozenset({("namespace", "team"), ("name", "nightly")})
     }
-    assert told == {
+    assert values == {
         "accepted_timestamp_seconds": 120,
         "last_success_timestamp_seconds": 180,
         "last_run_timestamp_seconds": 240,
@@ -146,7 +146,7 @@ def test_schedules_tell_their_runs() -> None:
     assert value(seen, "trainyard_trainingschedules", namespace="team", phase="Active") == 1
 
 
-def test_deployments_tell_what_serves_and_what_asks_for_attention() -> None:
+def test_deployments_have_metrics_of_version_readiness_and_conditions() -> None:
     store = Store(KINDS)
     shop = {"namespace": "team", "name": "shop"}
     found = version(2, 1)
@@ -165,8 +165,8 @@ def test_deployments_tell_what_serves_and_what_asks_for_attention() -> None:
     assert value(seen, "trainyard_modeldeployment_active_version", **shop) == 2
     assert value(seen, "trainyard_modeldeployment_objective", metric="mae", **shop) == -1.5e-07
     assert value(seen, "trainyard_modeldeployment_ready", **shop) == 1
-    told = [dict(labels) for name, labels in seen if name == "trainyard_modeldeployment_condition"]
-    assert told == [{**shop, "condition": "RolledBack", "reason": "CrashLoop"}]
+    exported = [dict(labels) for name, labels in seen if name == "trainyard_modeldeployment_condition"]
+    assert exported == [{**shop, "condition": "RolledBack", "reason": "CrashLoop"}]
 
     older = version(3, 3)
     older["spec"] |= {"objective": {"metric": "rmse"}, "objectiveValue": "4"}
@@ -177,42 +177,42 @@ def test_deployments_tell_what_serves_and_what_asks_for_attention() -> None:
     assert value(seen, "trainyard_modeldeployment_ready", **shop) == 0
 
 
-def test_there_is_a_bound_on_series(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_series_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(survey, "MOST_NAMED", 3)
     store = Store(KINDS)
     for number in range(1, 6):
         store.apply("ModelDeployment", body(f"d{number}", number, {"modelName": f"m{number}"}))
     for number in range(1, MOST_REASONS + 21):
-        store.apply("TrainingJob", waiting(f"j{number}", 10 + number, "Starting", f"Cause{number}"))
+        store.apply("TrainingJob", job_waiting(f"j{number}", 10 + number, "Starting", f"Cause{number}"))
     seen = scrape(store)
     ready = [labels for name, labels in seen if name == "trainyard_modeldeployment_ready"]
     assert len(ready) == 3
     assert value(seen, "trainyard_objects_without_series", kind="ModelDeployment") == 2
     assert value(seen, "trainyard_objects_without_series", kind="TrainingSchedule") == 0
     assert value(seen, "trainyard_modeldeployments", namespace="team", phase="Pending") == 5
-    waits = {
+    counts = {
         dict(labels)["reason"]: number
         for (name, labels), number in seen.items()
         if name == "trainyard_trainingjobs_waiting"
     }
-    assert len(waits) == MOST_REASONS + 1
-    assert waits["Other"] == 20
+    assert len(counts) == MOST_REASONS + 1
+    assert counts["Other"] == 20
 
 
-def test_a_reason_of_somebody_else_is_quoted() -> None:
+def test_an_arbitrary_reason_is_escaped() -> None:
     store = Store(KINDS)
     reason = 'it said "no"\nand \\ more'
-    store.apply("TrainingJob", waiting("a", 1, "Starting", reason))
+    store.apply("TrainingJob", job_waiting("a", 1, "Starting", reason))
     assert (
         value(scrape(store), "trainyard_trainingjobs_waiting", namespace="team", phase="Starting", reason=reason) == 1
     )
 
 
-def test_others_have_their_turns_during_a_scrape() -> None:
-    """And what changes meanwhile breaks nothing."""
+def test_a_scrape_does_not_block_other_work() -> None:
+    """The scrape pauses between slices, and changes in a pause break nothing."""
     store = Store(KINDS)
     for number in range(1, 4 * survey.SLICE + 1):
-        store.apply("TrainingJob", waiting(f"j{number}", number, "Queued", "ConcurrencyLimit"))
+        store.apply("TrainingJob", job_waiting(f"j{number}", number, "Queued", "ConcurrencyLimit"))
     steps, pauses = survey.survey(store), 0
     try:
         while True:
@@ -220,7 +220,7 @@ def test_others_have_their_turns_during_a_scrape() -> None:
             pauses += 1
             if pauses <= 4:
                 store.forget(Key("team", f"j{4 * survey.SLICE + 1 - pauses}", "TrainingJob"))
-            store.apply("TrainingJob", waiting(f"late{pauses}", 10_000 + pauses, "Queued", "ConcurrencyLimit"))
+            store.apply("TrainingJob", job_waiting(f"late{pauses}", 10_000 + pauses, "Queued", "ConcurrencyLimit"))
     except StopIteration as done:
         seen = read(done.value.decode())
     assert pauses == 4 + len(KINDS.planned) + len(survey.families(KINDS))
@@ -228,7 +228,7 @@ def test_others_have_their_turns_during_a_scrape() -> None:
     assert value(seen, "trainyard_trainingjobs_waiting", **labels) == 4 * survey.SLICE - 3
 
 
-def test_each_transition_is_one_line_and_one_count(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_transition_is_logged_and_counted_once(caplog: pytest.LogCaptureFixture) -> None:
     cluster = Cluster()
     cluster.submit("a", SPEC)
     operator = StepOperator(cluster)
@@ -237,14 +237,14 @@ def test_each_transition_is_one_line_and_one_count(caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.INFO, logger="trainyard_operator.runtime.reconciler"):
         operator.settle()
         operator.settle()
-    lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records if hasattr(record, "object")]
-    [line] = [line for line in lines if line["phase"] == "Starting"]
-    told = {key: line[key] for key in ("kind", "namespace", "name", "phase", "reason")}
-    assert told == {**counted, "namespace": "team", "name": "a"}
+    records = [json.loads(JsonFormatter().format(record)) for record in caplog.records if hasattr(record, "object")]
+    [record] = [record for record in records if record["phase"] == "Starting"]
+    logged = {key: record[key] for key in ("kind", "namespace", "name", "phase", "reason")}
+    assert logged == {**counted, "namespace": "team", "name": "a"}
     assert value(scrape(Store(KINDS)), "trainyard_transitions_total", **counted) == before + 1
 
 
-def test_every_metric_stands_in_the_docs() -> None:
+def test_every_metric_is_documented() -> None:
     text = (checkout() / "docs/monitoring.md").read_text(encoding="utf-8")
     rows = {
         name: set(re.findall(r"`(\w+)`", labels))
@@ -266,7 +266,7 @@ def test_every_metric_stands_in_the_docs() -> None:
     rated = version(1, 3)
     rated["spec"] |= {"objectiveMetric": "mae", "objectiveValue": "1"}
     store.apply("ModelVersion", rated)
-    store.apply("TrainingJob", waiting("a", 4, "Queued", "ModelLocked"))
+    store.apply("TrainingJob", job_waiting("a", 4, "Queued", "ModelLocked"))
     store.apply("TrainingJob", with_status(body("b", 5, {}), phase="Failed"))
     families = {family.name for family in survey.families(KINDS)}
     labels = {name: {label for label, _ in labels} for name, labels in scrape(store) if name in families}

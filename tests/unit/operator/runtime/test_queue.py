@@ -1,4 +1,4 @@
-"""The queue's promises: each key once, one worker on it, nothing lost, new objects first but never alone."""
+"""The work queue: each key once, one worker per key, nothing lost, and new objects first without starving others."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ A, B, C = (Key("ns", name) for name in "abc")
 
 
 async def drained(queue: WorkQueue, at_most: int = sys.maxsize) -> list[str]:
-    """Take and give back all that waits, or so many, in order."""
+    """Take and finish all queued keys, or at most so many, and return their names in order."""
     order: list[str] = []
     while len(queue) and len(order) < at_most:
         key = await queue.get()
@@ -26,14 +26,14 @@ async def drained(queue: WorkQueue, at_most: int = sys.maxsize) -> list[str]:
     return order
 
 
-async def test_a_key_waits_once() -> None:
+async def test_a_key_is_queued_once() -> None:
     queue = WorkQueue(SHARES)
     for key in (A, B, A, A):
         queue.add(key)
     assert await drained(queue) == ["a", "b"]
 
 
-async def test_added_while_worked_on_runs_once_more() -> None:
+async def test_a_key_added_while_active_runs_again() -> None:
     queue = WorkQueue(SHARES)
     queue.add(A)
     key = await queue.get()
@@ -44,7 +44,7 @@ async def test_added_while_worked_on_runs_once_more() -> None:
     assert await drained(queue) == ["a"]
 
 
-async def test_new_objects_overtake_and_are_moved() -> None:
+async def test_new_objects_go_first() -> None:
     queue = WorkQueue(SHARES)
     queue.add(A)
     queue.add(B)
@@ -58,7 +58,7 @@ def many(kind: Kind, count: int = 1000) -> list[Key]:
 
 
 def crowded() -> WorkQueue:
-    """Return a queue with a thousand of everything but ModelDeployments, in which some turns were taken."""
+    """Return a queue with thousands of keys of every kind but ModelDeployment."""
     queue = WorkQueue(SHARES)
     for key in many("TrainingJob", 2000):
         queue.add(key, new=key.name.endswith(("0", "2", "4", "6", "8")))
@@ -67,7 +67,7 @@ def crowded() -> WorkQueue:
     return queue
 
 
-async def test_the_ordinary_lane_is_not_starved() -> None:
+async def test_new_objects_do_not_starve_others() -> None:
     queue = WorkQueue(SHARES)
     queue.add(A)
     for key in many("TrainingJob"):
@@ -75,17 +75,17 @@ async def test_the_ordinary_lane_is_not_starved() -> None:
     assert (await drained(queue)).index("a") == NEW_SHARE - 1
 
 
-@pytest.mark.parametrize("turns", [0, 1, 2, 7, 100, 1234])
-async def test_a_model_deployment_waits_behind_no_burst(turns: int) -> None:
+@pytest.mark.parametrize("taken", [0, 1, 2, 7, 100, 1234])
+async def test_a_model_deployment_does_not_wait_for_a_burst(taken: int) -> None:
     queue, others = crowded(), len(SHARES)
-    for _ in range(turns):
+    for _ in range(taken):
         queue.done(await queue.get())
-    for _ in range(3):  # once more after it was at rest
+    for _ in range(3):  # again after the key was idle
         queue.add(Key("ns", "shop", "ModelDeployment"))
         assert (await drained(queue, others + 1)).count("shop") == 1
 
 
-async def test_model_deployments_leave_turns_to_new_objects() -> None:
+async def test_model_deployments_do_not_starve_new_objects() -> None:
     queue = crowded()
     for key in many("ModelDeployment"):
         queue.add(key)
@@ -93,7 +93,7 @@ async def test_model_deployments_leave_turns_to_new_objects() -> None:
     assert kinds == {"ModelDeployment": 320, "TrainingJob": 330, "ModelVersion": 80, "TrainingSchedule": 80}
 
 
-async def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
+async def test_an_idle_lane_accumulates_no_credit() -> None:
     queue = WorkQueue(SHARES)
     for key in many("TrainingJob"):
         queue.add(key)
@@ -101,7 +101,7 @@ async def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
     for key in many("ModelDeployment", 100):
         queue.add(key)
     kinds = [name.partition("-")[0] for name in await drained(queue, 66)]
-    assert kinds.count("TrainingJob") == 2, "one turn for each 32 of the others, from now on"
+    assert kinds.count("TrainingJob") == 2, "one for each 32 of the other kind, from now on"
 
 
 async def test_a_waiting_worker_is_woken() -> None:
@@ -124,7 +124,7 @@ async def test_the_earliest_delay_stays() -> None:
     queue.close()
 
 
-async def test_a_delay_that_ends_during_the_turn_is_not_lost() -> None:
+async def test_a_delay_that_ends_while_the_key_is_active_is_not_lost() -> None:
     queue = WorkQueue(SHARES)
     queue.add(A)
     key = await queue.get()
@@ -134,7 +134,7 @@ async def test_a_delay_that_ends_during_the_turn_is_not_lost() -> None:
     assert await drained(queue) == ["a"]
 
 
-async def test_failures_are_spaced_out_and_forgotten() -> None:
+async def test_failures_back_off_until_a_success() -> None:
     queue = WorkQueue(SHARES)
     pauses = [queue.failed(A) for _ in range(12)]
     assert pauses[:4] == [0.2, 0.4, 0.8, 1.6]
@@ -145,7 +145,7 @@ async def test_failures_are_spaced_out_and_forgotten() -> None:
     queue.close()
 
 
-async def test_forgotten_and_closed_keys_do_not_come_back() -> None:
+async def test_forgotten_and_closed_keys_are_not_queued_again() -> None:
     queue = WorkQueue(SHARES)
     queue.add_after(A, 0.01)
     queue.add_after(B, 0.01)
@@ -155,7 +155,7 @@ async def test_forgotten_and_closed_keys_do_not_come_back() -> None:
     assert len(queue) == 0
 
 
-async def test_the_longest_turn_is_known() -> None:
+async def test_the_start_of_the_oldest_active_key_is_known() -> None:
     queue = WorkQueue(SHARES)
     queue.add(A)
     key = await queue.get()
@@ -167,10 +167,10 @@ async def test_the_longest_turn_is_known() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([A, B, C]), st.booleans(), st.integers(0, 2)), max_size=40))
 def test_no_wake_up_is_lost(adds: list[tuple[Key, bool, int]]) -> None:
-    """Whatever is added, at some point after the last add of a key a turn on it begins."""
+    """After the last add of a key, a worker takes that key at least once."""
 
     async def scenario() -> None:
-        queue, turns, active = WorkQueue(SHARES), Counter[Key](), Counter[Key]()
+        queue, reconciles, active = WorkQueue(SHARES), Counter[Key](), Counter[Key]()
         seen_after: dict[Key, int] = {}
 
         async def work() -> None:
@@ -178,7 +178,7 @@ def test_no_wake_up_is_lost(adds: list[tuple[Key, bool, int]]) -> None:
                 key = await queue.get()
                 active[key] += 1
                 assert active[key] == 1
-                turns[key] += 1
+                reconciles[key] += 1
                 seen_after[key] = clock
                 await asyncio.sleep(0)
                 active[key] -= 1

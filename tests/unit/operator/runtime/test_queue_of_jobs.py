@@ -1,4 +1,4 @@
-"""TrainingJobs that wait for each other: what they show, who goes next, and who stands in nobody's way."""
+"""TrainingJobs that wait for each other: their positions, the order of their starts, and what does not block."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from trainyard_operator.kube.port import JOBS, TRAINING_JOBS
 
 
 class World:
-    """Several TrainingJobs and the operator that looks after them."""
+    """Several TrainingJobs and their operator."""
 
     def __init__(self, **limits: Any) -> None:
         self.cluster = Cluster()
@@ -25,7 +25,7 @@ class World:
             self.cluster.submit(name, {**SPEC, **spec})
 
     def settle(self) -> dict[str, str]:
-        """Return every phase, with the place in line where there is one."""
+        """Return every phase, with the queue position if there is one."""
         self.operator.settle()
         return {name: self.shown(name) for name in sorted(self.cluster.of(TRAINING_JOBS))}
 
@@ -46,7 +46,7 @@ def world() -> World:
     return World(max_concurrent_jobs=1)
 
 
-def test_one_after_the_other_by_priority_and_age(world: World) -> None:
+def test_jobs_start_one_by_one_by_priority_and_age(world: World) -> None:
     world.submit("b")
     assert world.settle() == {"b": "Starting"}
     world.submit("a", priority="Low")
@@ -64,7 +64,7 @@ def test_one_after_the_other_by_priority_and_age(world: World) -> None:
     assert "queuePosition" not in world.cluster.status("a")
 
 
-def test_a_changed_priority_reorders(world: World) -> None:
+def test_a_changed_priority_reorders_the_queue(world: World) -> None:
     world.submit("a", "b", "c")
     world.settle()
     world.cluster.edit("c", priority="High")
@@ -86,7 +86,7 @@ def test_a_model_is_trained_once_at_a_time_without_any_limit() -> None:
     assert world.settle()["b"] == "Starting"
 
 
-def test_a_job_without_a_queue_costs_no_write_more() -> None:
+def test_a_job_that_need_not_wait_costs_no_extra_write() -> None:
     world = World()
     world.submit("a")
     world.settle()
@@ -96,7 +96,7 @@ def test_a_job_without_a_queue_costs_no_write_more() -> None:
     ]
 
 
-def test_a_pause_between_two_attempts_keeps_place_and_model(world: World) -> None:
+def test_a_retrying_job_keeps_its_capacity_and_model_lock(world: World) -> None:
     world.submit("a", "b")
     world.settle()
     world.end("a", exit_code=1)
@@ -105,7 +105,7 @@ def test_a_pause_between_two_attempts_keeps_place_and_model(world: World) -> Non
     assert world.settle() == {"a": "Starting", "b": "Queued 1"}
 
 
-def test_a_suspended_job_gives_its_place_and_stands_in_line_again(world: World) -> None:
+def test_a_suspended_job_releases_its_capacity_and_queues_again(world: World) -> None:
     world.submit("a", "b")
     world.settle()
     world.cluster.edit("a", suspend=True)
@@ -119,7 +119,7 @@ def test_a_suspended_job_gives_its_place_and_stands_in_line_again(world: World) 
 
 
 @pytest.mark.parametrize("field", ["suspend", "cancel"])
-def test_who_leaves_the_line_is_in_nobodys_way(world: World, field: str) -> None:
+def test_a_job_that_leaves_the_queue_does_not_block_others(world: World, field: str) -> None:
     world.submit("a", "b", "c")
     world.settle()
     world.cluster.edit("b", **{field: True})
@@ -127,14 +127,14 @@ def test_who_leaves_the_line_is_in_nobodys_way(world: World, field: str) -> None
     assert (phases["b"], phases["c"]) == ({"suspend": "Suspended", "cancel": "Cancelled"}[field], "Queued 1")
 
 
-def test_what_cannot_run_is_told_at_once(world: World) -> None:
+def test_an_invalid_job_fails_without_waiting(world: World) -> None:
     world.submit("a")
     world.settle()
     world.submit("b", shards=2)
     assert world.settle()["b"] == "Failed"
 
 
-def test_a_quota_that_refuses_one_lets_the_next_try() -> None:
+def test_a_job_refused_by_quota_does_not_block_the_next() -> None:
     world = World(max_concurrent_jobs=1)
     world.cluster.quota = 0
     world.submit("a", "b")
@@ -144,7 +144,7 @@ def test_a_quota_that_refuses_one_lets_the_next_try() -> None:
     assert sorted(world.settle().values()) == ["Queued 1", "Starting"]
 
 
-def test_a_place_whose_creation_was_not_answered_stays_taken(world: World) -> None:
+def test_capacity_stays_reserved_after_a_lost_response(world: World) -> None:
     world.submit("a", "b")
     world.operator.deliver_all()
     world.cluster.hook = FaultyWrite(1, after=True, error=UnavailableError(0, "Timeout", "no answer"))
@@ -155,7 +155,7 @@ def test_a_place_whose_creation_was_not_answered_stays_taken(world: World) -> No
     assert world.settle() == {"a": "Starting", "b": "Queued 1"}
 
 
-def test_a_new_process_knows_who_holds_what(world: World) -> None:
+def test_a_restarted_operator_knows_the_running_jobs(world: World) -> None:
     world.submit("a", "b", "c")
     world.operator.deliver_all()
     world.cluster.hook = FaultyWrite(1, after=True, error=Killed())
@@ -186,8 +186,8 @@ def test_the_first_status_has_an_estimate_from_the_models_last_runs() -> None:
     assert world.cluster.writes[before:].count(("patch", "trainingjobs")) == 1
 
 
-async def test_whoever_is_next_is_woken() -> None:
-    """On the real queue nothing but the ledger's word brings the next one."""
+async def test_the_next_job_is_notified() -> None:
+    """On the real queue, only the notification by admission control wakes the next job."""
     cluster, names = Cluster(), [f"j{number:02d}" for number in range(25)]
     config = OperatorConfig(admission=Admission(max_concurrent_jobs=2), workers=3)
     for name in names:
@@ -204,7 +204,7 @@ async def test_whoever_is_next_is_woken() -> None:
         )
 
 
-async def test_a_refused_job_stands_in_nobodys_way() -> None:
+async def test_a_refused_job_does_not_block_others() -> None:
     cluster = Cluster()
     cluster.quota = 0
     config = OperatorConfig(admission=Admission(max_concurrent_jobs=1), workers=1)

@@ -1,4 +1,4 @@
-"""A job whose pods do not come keeps no place that others wait for: one typo never stops a queue."""
+"""A job whose pods do not become ready releases its capacity to waiting jobs, so a wrong spec cannot block a queue."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ NO_NODE = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/s
 
 
 class Queue(World):
-    """A queue with one place, held by job ``a``, whose pod finds no node."""
+    """A queue with a limit of one job: job ``a``, whose pod is unschedulable, runs."""
 
     def __init__(self, **spec: Any) -> None:
         super().__init__(max_concurrent_jobs=1)
@@ -33,7 +33,7 @@ class Queue(World):
         return sorted(self.cluster.of(JOBS))
 
 
-def test_a_job_without_a_node_gives_its_place_to_the_next() -> None:
+def test_a_job_without_a_node_releases_its_capacity() -> None:
     queue = Queue()
     queue.submit("b")
     assert queue.later(500) == {"a": "Starting", "b": "Queued 1"}
@@ -48,15 +48,15 @@ def test_a_job_without_a_node_gives_its_place_to_the_next() -> None:
     [attempt] = queue.cluster.status("a")["attempts"]
     assert attempt["reason"] == "PodsReadyTimeout"
     assert "start" not in attempt
-    told = [e for e in queue.cluster.of(EVENTS).values() if e["reason"] == "PodsReadyTimeout"]
-    assert [each["type"] for each in told] == ["Warning"]
+    events = [e for e in queue.cluster.of(EVENTS).values() if e["reason"] == "PodsReadyTimeout"]
+    assert [each["type"] for each in events] == ["Warning"]
     queue.end("b")
     assert queue.settle() == {"a": "Queued", "b": "Succeeded"}
     assert queue.later(301) == {"a": "Starting", "b": "Succeeded"}
     assert queue.jobs() == ["a-2", "b-1"]
 
 
-def test_it_keeps_its_place_as_long_as_nobody_waits_for_it() -> None:
+def test_a_job_keeps_its_capacity_if_no_job_waits_for_it() -> None:
     queue = Queue()
     assert queue.later(3600) == {"a": "Starting"}
     queue.submit("b")
@@ -64,15 +64,15 @@ def test_it_keeps_its_place_as_long_as_nobody_waits_for_it() -> None:
     assert queue.settle() == {"a": "Queued", "b": "Starting"}
 
 
-def test_a_job_of_the_same_model_waits_for_the_place_too() -> None:
+def test_a_job_of_the_same_model_gets_the_capacity_too() -> None:
     queue = Queue(modelName="m")
     queue.submit("b", modelName="m")
     queue.later(600)
     assert queue.settle() == {"a": "Queued", "b": "Starting"}
 
 
-def test_a_slow_start_keeps_its_place() -> None:
-    """The image is large: the pod has a node, and nothing fails now. What was in its way before does not count."""
+def test_a_slow_start_keeps_its_capacity() -> None:
+    """The image is large: the pod has a node and no current error. Earlier errors do not count."""
     queue = Queue()
     queue.submit("b")
     queue.cluster.warn(PODS, "a-1-pod", "FailedScheduling", NO_NODE)
@@ -86,7 +86,7 @@ def test_a_slow_start_keeps_its_place() -> None:
     assert queue.later(300) == {"a": "Queued", "b": "Starting"}
 
 
-def test_no_retry_is_used_up_and_the_pause_grows() -> None:
+def test_releasing_capacity_uses_no_retry_and_the_pause_grows() -> None:
     queue = Queue(retry={"maxAttempts": 1})
     pauses = []
     for number in range(1, 7):
@@ -103,7 +103,7 @@ def test_no_retry_is_used_up_and_the_pause_grows() -> None:
     assert pauses == [300, 600, 1200, 2400, 3600, 3600]
 
 
-def test_a_pending_deadline_counts_through_all_of_it() -> None:
+def test_the_pending_deadline_continues_while_queued_again() -> None:
     queue = Queue(pendingDeadlineSeconds=1000)
     queue.submit("b")
     queue.later(600)
@@ -114,7 +114,7 @@ def test_a_pending_deadline_counts_through_all_of_it() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 1200])
-def test_the_chart_says_how_long(seconds: int) -> None:
+def test_the_timeout_is_configured_in_the_chart(seconds: int) -> None:
     queue = Queue()
     limits = Admission(max_concurrent_jobs=1, pods_ready_timeout_seconds=seconds)
     queue.operator.config = OperatorConfig(admission=limits)
@@ -124,7 +124,7 @@ def test_the_chart_says_how_long(seconds: int) -> None:
     assert queue.later(300)["a"] == ("Queued" if seconds else "Starting")
 
 
-def test_a_priority_above_the_highest_of_its_namespace_counts_as_that() -> None:
+def test_a_priority_above_the_limit_of_its_namespace_is_lowered() -> None:
     world = World(max_concurrent_jobs=1, max_priority_by_namespace={NAMESPACE: "Normal"})
     world.submit("a")
     world.settle()

@@ -1,4 +1,4 @@
-"""Whose decisions a change may alter: nobody is woken in vain by the thousand, and nobody is forgotten."""
+"""Which objects a change affects: unaffected objects are not notified, and no affected object is missed."""
 
 from collections import Counter
 from typing import Any
@@ -56,7 +56,7 @@ def rejected(*numbers: int) -> list[dict[str, Any]]:
     return [{"version": number, "reason": "Failing", "time": "2026-11-21T08:00:00Z"} for number in numbers]
 
 
-def test_a_version_concerns_those_that_wait_for_their_verdict_and_the_deployments(store: Store) -> None:
+def test_a_version_affects_unjudged_versions_and_deployments(store: Store) -> None:
     store.apply("ModelVersion", judged(4, 8))
     store.apply("ModelVersion", judged(5, 9, "Rejected"))
     expected = keys("ModelVersion", "demand-v1", "demand-v2", "demand-v3") | keys("ModelDeployment", "shop")
@@ -69,7 +69,7 @@ def test_a_version_concerns_those_that_wait_for_their_verdict_and_the_deployment
 
 
 @pytest.mark.parametrize("field", ["activeVersion", "previousVersion", "candidateVersion"])
-def test_a_deployment_concerns_the_versions_that_it_names_and_has_named(store: Store, field: str) -> None:
+def test_a_deployment_affects_the_versions_that_it_names_or_named(store: Store, field: str) -> None:
     for number in range(1, 7):
         store.apply("ModelVersion", judged(number, 10 + number))
     assert store.apply("ModelDeployment", shop(20, **{field: 3})) == keys("ModelVersion", "demand-v3") | keys(
@@ -82,7 +82,7 @@ def test_a_deployment_concerns_the_versions_that_it_names_and_has_named(store: S
     assert store.forget(Key("team", "shop", "ModelDeployment")) == named | keys("ModelDeployment", "shop")
 
 
-def test_a_deployment_that_cannot_be_read_concerns_all_versions_until_it_can(store: Store) -> None:
+def test_an_unreadable_deployment_affects_all_versions(store: Store) -> None:
     for number in range(1, 4):
         store.apply("ModelVersion", judged(number, 10 + number))
     everything = keys("ModelVersion", "demand-v1", "demand-v2", "demand-v3") | keys("ModelDeployment", "shop")
@@ -91,7 +91,7 @@ def test_a_deployment_that_cannot_be_read_concerns_all_versions_until_it_can(sto
     assert store.apply("ModelDeployment", shop(22)) == keys("ModelDeployment", "shop")
 
 
-def test_thousands_of_judged_versions_sleep_while_one_is_trained_judged_and_served() -> None:
+def test_judged_versions_are_not_notified_of_a_new_version() -> None:
     woken: list[Key] = []
     store = Store(KINDS, wake=woken.append)
     store.apply("ModelDeployment", shop(1, activeVersion=8759, previousVersion=8758))
@@ -105,19 +105,19 @@ def test_thousands_of_judged_versions_sleep_while_one_is_trained_judged_and_serv
     assert Counter(key.name for key in woken) == {"shop": 4, "demand-v8760": 4, "demand-v8759": 2, "demand-v8758": 2}
 
 
-def test_a_version_concerns_the_job_that_made_it_and_no_other(store: Store) -> None:
+def test_a_version_affects_only_the_job_that_made_it(store: Store) -> None:
     made = version(3, 10)
     made["spec"]["trainingJob"] = {"name": "nightly-7", "uid": "uid-7"}
     changed = store.apply("ModelVersion", made)
     assert {key for key in changed if key.kind == "TrainingJob"} == keys("TrainingJob", "nightly-7")
 
 
-def test_a_deployment_concerns_the_versions_and_other_deployments_of_its_model(store: Store) -> None:
+def test_a_deployment_affects_versions_and_deployments_of_its_model(store: Store) -> None:
     changed = store.apply("ModelDeployment", body("second", 10, {"modelName": "demand"}))
     assert changed == keys("ModelVersion", "demand-v1", "demand-v2") | keys("ModelDeployment", "shop", "second")
 
 
-def test_a_job_concerns_its_schedule() -> None:
+def test_a_job_affects_its_schedule() -> None:
     job = body("nightly-1", 1)
     owner = {"kind": "TrainingSchedule", "name": "nightly", "uid": "uid-nightly", "controller": True}
     job["metadata"]["ownerReferences"] = [owner]
@@ -134,38 +134,38 @@ def child(name: str, at: int, owner: str = "shop", **reference: Any) -> dict[str
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
-def test_a_child_concerns_its_owner_alone(store: Store, kind: Kind) -> None:
+def test_a_child_affects_only_its_owner(store: Store, kind: Kind) -> None:
     assert store.apply(kind, child("shop-v2", 10)) == keys("ModelDeployment", "shop")
 
 
 @pytest.mark.parametrize("name", ["shop", "shop-v", "shop-vtwo", "shop-v-1", "shop-v02", "other-v2"])
-def test_a_deployment_that_is_not_named_after_a_version_is_no_child(store: Store, name: str) -> None:
+def test_a_deployment_not_named_after_a_version_is_not_a_child(store: Store, name: str) -> None:
     assert store.apply("Deployment", child(name, 10)) == set()
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
 @pytest.mark.parametrize("reference", [{"controller": False}, {"kind": "HelmRelease"}])
-def test_labels_alone_make_no_child(store: Store, kind: Kind, reference: dict[str, Any]) -> None:
+def test_labels_alone_do_not_make_a_child(store: Store, kind: Kind, reference: dict[str, Any]) -> None:
     assert store.apply(kind, child("shop-v2", 10, **reference)) == set()
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
-def test_a_child_in_another_namespace_is_nobodys(store: Store, kind: Kind) -> None:
+def test_a_child_in_another_namespace_does_not_count(store: Store, kind: Kind) -> None:
     forged = child("shop-v2", 10)
     forged["metadata"]["namespace"] = "evil"
     store.apply(kind, forged)
     assert store.children(DEPLOYMENT, "team", "uid-shop") == store.children(SERVICE, "team", "uid-shop") == ()
 
 
-def test_an_object_that_changes_its_model_concerns_both(store: Store) -> None:
+def test_an_object_that_changes_its_model_affects_both_models(store: Store) -> None:
     changed = store.apply("ModelVersion", {**version(1, 10), "spec": version(1, 10, "other")["spec"]})
     assert keys("ModelVersion", "demand-v2", "other-v1") | keys("ModelDeployment", "shop") <= changed
 
 
-def test_the_listener_hears_of_every_change(store: Store) -> None:
-    heard: list[tuple[Kind, Key]] = []
-    listening = Store(KINDS, lambda kind, key: heard.append((kind, key)))
+def test_the_listener_gets_every_change(store: Store) -> None:
+    changes: list[tuple[Kind, Key]] = []
+    listening = Store(KINDS, lambda kind, key: changes.append((kind, key)))
     listening.apply("TrainingJob", body("a", 1))
     listening.apply("TrainingJob", body("a", 1))
     listening.prune("TrainingJob", listening.names("TrainingJob"), [])
-    assert heard == [("TrainingJob", Key("team", "a"))] * 2
+    assert changes == [("TrainingJob", Key("team", "a"))] * 2

@@ -1,4 +1,4 @@
-"""Lists that fail: nothing is lost, and nobody else is affected."""
+"""Failed lists: no change is lost, and other namespaces are not affected."""
 
 import pytest
 
@@ -26,14 +26,14 @@ SILENT = UnavailableError(0, "Timeout", "no answer")
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> OperatorConfig:
-    """Return a configuration by which everything is listed again at once and often."""
+    """Return a configuration that lists everything again at once and often."""
     monkeypatch.setattr(runtime_module, "FIRST_RESYNC_SECONDS", 0.01)
     return BOTH.model_copy(update={"resync_seconds": 0.01})
 
 
 @pytest.mark.parametrize("fails", list(WATCHED), ids=lambda resource: resource.plural)
 @pytest.mark.parametrize("error", [FORBIDDEN, SILENT, UnavailableError(500, "InternalError", "etcd")])
-def test_a_list_that_fails_loses_no_wake_up(fails: Resource, error: ApiError) -> None:
+def test_a_failed_list_loses_no_change(fails: Resource, error: ApiError) -> None:
     world = World()
     world.settle()
     world.cluster.start_pod("a-1")
@@ -48,7 +48,7 @@ def test_a_list_that_fails_loses_no_wake_up(fails: Resource, error: ApiError) ->
     assert world.settle()["phase"] == "Retrying"
 
 
-def test_a_list_that_fails_is_named_and_changes_nothing() -> None:
+def test_a_failed_list_is_reported_and_changes_nothing() -> None:
     cluster, store = Cluster(), Store(KINDS)
     cluster.submit("a", SPEC)
     run(resync(cluster, store, ()))
@@ -58,20 +58,20 @@ def test_a_list_that_fails_is_named_and_changes_nothing() -> None:
     assert store.knows(Key(NAMESPACE, "a"))
 
 
-def test_nobody_is_asked_further_when_nobody_answers() -> None:
-    asked: list[Resource] = []
+def test_after_a_timeout_nothing_more_is_listed() -> None:
+    requested: list[Resource] = []
 
-    def no_answer(resource: Resource, namespace: str | None) -> None:
-        asked.append(resource)
+    def time_out(resource: Resource, namespace: str | None) -> None:
+        requested.append(resource)
         raise SILENT
 
-    cluster = Cluster(list_hook=no_answer)
+    cluster = Cluster(list_hook=time_out)
     assert len(run(resync(cluster, Store(KINDS), (NAMESPACE, OTHER)))) == 2 * len(WATCHED)
-    assert len(asked) == 1
+    assert len(requested) == 1
 
 
 @pytest.mark.parametrize("resource", [None, SERVICES], ids=["all", "services"])
-async def test_a_namespace_that_is_forbidden_at_the_start_leaves_the_others_alone(
+async def test_a_forbidden_namespace_at_the_start_does_not_block_others(
     resource: Resource | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster = Cluster(list_hook=FaultyList(resource, FORBIDDEN, OTHER))
@@ -80,21 +80,21 @@ async def test_a_namespace_that_is_forbidden_at_the_start_leaves_the_others_alon
     async with running(cluster, BOTH) as runtime:
         await until("Starting", lambda: phase(cluster) == "Starting")
         assert runtime.health() is None
-        assert "phase" not in cluster.objects[TRAINING_JOBS, OTHER, "b"]["status"], "its state is not known whole"
+        assert "phase" not in cluster.objects[TRAINING_JOBS, OTHER, "b"]["status"], "its state is not completely known"
     assert "cannot list services in other: 403 Forbidden: no RBAC" in caplog.text
 
 
 @pytest.mark.parametrize(
     "error", [FORBIDDEN, NotFoundError(404, "NotFound", "no CRD"), UnauthorizedError(401, "No", "")]
 )
-async def test_a_start_without_any_namespace_is_the_callers_to_know(error: ApiError) -> None:
+async def test_a_start_without_any_namespace_raises(error: ApiError) -> None:
     runtime = Runtime(Cluster(list_hook=FaultyList(DEPLOYMENTS, error)), BOTH, ca=CA)
     with pytest.raises(type(error)):
         await runtime.start()
     assert not runtime.ready
 
 
-async def test_a_start_waits_for_a_namespace_that_may_answer_yet() -> None:
+async def test_a_start_fails_while_a_namespace_has_a_temporary_error() -> None:
     cluster = Cluster(list_hook=FaultyList(JOBS, UnavailableError(500, "InternalError", "etcd"), OTHER))
     runtime = Runtime(cluster, BOTH, ca=CA)
     with pytest.raises(UnavailableError):
@@ -105,7 +105,7 @@ async def test_a_start_waits_for_a_namespace_that_may_answer_yet() -> None:
     await runtime.stop()
 
 
-async def test_a_namespace_that_may_be_listed_again_is_looked_after(often: OperatorConfig) -> None:
+async def test_a_namespace_that_can_be_listed_again_is_reconciled(often: OperatorConfig) -> None:
     cluster = Cluster(list_hook=FaultyList(None, FORBIDDEN, OTHER))
     cluster.submit("b", SPEC, OTHER)
     async with running(cluster, often):
@@ -114,7 +114,7 @@ async def test_a_namespace_that_may_be_listed_again_is_looked_after(often: Opera
         await until("Starting", lambda: cluster.objects[b]["status"].get("phase") == "Starting")
 
 
-async def test_a_namespace_that_is_gone_gives_its_places_back(often: OperatorConfig) -> None:
+async def test_a_deleted_namespace_releases_its_capacity(often: OperatorConfig) -> None:
     cluster = Cluster()
     cluster.submit("b", SPEC, OTHER)
     async with running(cluster, often.model_copy(update={"admission": Admission(max_concurrent_jobs=1)})):

@@ -1,4 +1,4 @@
-"""What is kept no longer is deleted: a little at a time, by exact preconditions, and told."""
+"""Retention deletes expired objects: a limited number at a time, with exact preconditions, and with an Event."""
 
 import asyncio
 from typing import Any
@@ -27,8 +27,8 @@ from trainyard_operator.runtime.store import Store
 CONFIG = OperatorConfig.model_validate({"retention": {"validated": 2, "rejected": 1}})
 
 
-class Shelf:
-    """Versions of model m that were judged a day ago, and who looks through them."""
+class RetentionWorld:
+    """Versions of model m that were judged a day ago, and the retention that checks them."""
 
     def __init__(self, count: int = 4, *, known: bool = True) -> None:
         self.cluster = Cluster()
@@ -56,14 +56,14 @@ class Shelf:
         self.cluster.add(MODEL_DEPLOYMENTS, NAMESPACE, {**body, "spec": {"modelName": "m"}})
         self.cluster.change(MODEL_DEPLOYMENTS, NAMESPACE, "shop", status={"observedGeneration": 1, **status})
 
-    def look(self) -> None:
+    def resync(self) -> None:
         run(resync(self.cluster, self.store, ()))
 
     def sweep(self) -> int:
         return asyncio.run(self.retention.sweep())
 
     @property
-    def left(self) -> list[str]:
+    def remaining(self) -> list[str]:
         bodies = self.cluster.of(MODEL_VERSIONS)
         return sorted(name for name, body in bodies.items() if "deletionTimestamp" not in body["metadata"])
 
@@ -72,126 +72,126 @@ def deleted(kind: str) -> float:
     return REGISTRY.get_sample_value("trainyard_retention_deleted_total", {"kind": kind}) or 0.0
 
 
-def test_what_is_too_much_goes_and_is_told() -> None:
-    shelf, before = Shelf(), deleted("ModelVersion")
-    shelf.look()
-    assert shelf.sweep() == 2
-    assert shelf.left == ["m-v3", "m-v4"]
-    notes = [body for body in shelf.cluster.of(EVENTS).values() if body["reason"] == "Expired"]
+def test_versions_beyond_the_limit_are_deleted_with_an_event() -> None:
+    world, before = RetentionWorld(), deleted("ModelVersion")
+    world.resync()
+    assert world.sweep() == 2
+    assert world.remaining == ["m-v3", "m-v4"]
+    notes = [body for body in world.cluster.of(EVENTS).values() if body["reason"] == "Expired"]
     assert {body["regarding"]["name"] for body in notes} == {"m-v1", "m-v2"}
     assert "not among the newest 2 validated versions" in notes[0]["note"]
     assert deleted("ModelVersion") == before + 2
-    shelf.look()
-    assert shelf.sweep() == 0
+    world.resync()
+    assert world.sweep() == 0
 
 
-def test_a_model_is_looked_through_once_also_while_a_version_waits_for_its_verdict(
+def test_a_model_is_checked_once_also_with_an_unjudged_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shelf, asked = Shelf(), []
-    shelf.publish(5, "Pending")
-    shelf.look()
-    look = retention_module.retention.versions
+    world, reads = RetentionWorld(), []
+    world.publish(5, "Pending")
+    world.resync()
+    resync = retention_module.retention.versions
     monkeypatch.setattr(
         retention_module.retention,
         "versions",
-        lambda model_objects, *rest: asked.append(model_objects) or look(model_objects, *rest),
+        lambda model_objects, *rest: reads.append(model_objects) or resync(model_objects, *rest),
     )
     monkeypatch.setattr(retention_module.retention.Policy, "keeps_all", lambda _policy, _versions: False)
-    assert shelf.sweep() == 2
-    assert len(asked) == 2, "by the store, and by the API server"
+    assert world.sweep() == 2
+    assert len(reads) == 2, "by the store, and by the API server"
 
 
-def test_a_deployment_that_the_watch_has_not_told_of_keeps_its_version() -> None:
-    shelf = Shelf()
-    shelf.look()
-    shelf.serve(activeVersion=4, previousVersion=1)
-    assert shelf.sweep() == 1
-    assert shelf.left == ["m-v1", "m-v3", "m-v4"]
+def test_versions_of_an_unobserved_deployment_are_kept() -> None:
+    world = RetentionWorld()
+    world.resync()
+    world.serve(activeVersion=4, previousVersion=1)
+    assert world.sweep() == 1
+    assert world.remaining == ["m-v1", "m-v3", "m-v4"]
 
 
-def test_a_version_that_has_changed_since_is_looked_at_again() -> None:
-    shelf = Shelf()
-    shelf.look()
-    shelf.cluster.change(MODEL_VERSIONS, NAMESPACE, "m-v1", metadata={
-        **shelf.cluster.of(MODEL_VERSIONS)["m-v1"]["metadata"], "labels": {meta.KEEP_LABEL: "true"}
+def test_a_version_changed_since_the_list_is_checked_again() -> None:
+    world = RetentionWorld()
+    world.resync()
+    world.cluster.change(MODEL_VERSIONS, NAMESPACE, "m-v1", metadata={
+        **world.cluster.of(MODEL_VERSIONS)["m-v1"]["metadata"], "labels": {meta.KEEP_LABEL: "true"}
     })  # fmt: skip
-    assert shelf.sweep() == 1
-    assert shelf.left == ["m-v1", "m-v3", "m-v4"]
-    shelf.look()
-    assert shelf.sweep() == 0
+    assert world.sweep() == 1
+    assert world.remaining == ["m-v1", "m-v3", "m-v4"]
+    world.resync()
+    assert world.sweep() == 0
 
 
-def test_one_that_was_made_anew_stays() -> None:
-    shelf = Shelf()
-    shelf.look()
-    shelf.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v1")
-    shelf.publish(1)
-    shelf.sweep()
-    assert "m-v1" in shelf.left
+def test_a_recreated_version_is_kept() -> None:
+    world = RetentionWorld()
+    world.resync()
+    world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v1")
+    world.publish(1)
+    world.sweep()
+    assert "m-v1" in world.remaining
 
 
-def test_not_everything_at_once() -> None:
-    shelf = Shelf(MOST_AT_ONCE + 12)
-    shelf.look()
-    assert shelf.sweep() == MOST_AT_ONCE
-    shelf.look()
-    assert shelf.sweep() == 10
-    assert shelf.left == [f"m-v{MOST_AT_ONCE + 11}", f"m-v{MOST_AT_ONCE + 12}"]
+def test_deletions_per_sweep_are_limited() -> None:
+    world = RetentionWorld(MOST_AT_ONCE + 12)
+    world.resync()
+    assert world.sweep() == MOST_AT_ONCE
+    world.resync()
+    assert world.sweep() == 10
+    assert world.remaining == [f"m-v{MOST_AT_ONCE + 11}", f"m-v{MOST_AT_ONCE + 12}"]
 
 
-def test_a_model_is_looked_through_again_when_it_changes_or_time_has_passed() -> None:
-    shelf = Shelf(2)
+def test_a_model_is_checked_again_after_a_change_or_with_time() -> None:
+    world = RetentionWorld(2)
     for number in (3, 4):
-        shelf.publish(number)
-    shelf.look()
-    assert shelf.sweep() == 2
-    shelf.cluster.tick(1800)
-    assert shelf.sweep() == 0
-    shelf.cluster.tick(1800)
-    shelf.publish(5)
-    shelf.look()
-    assert shelf.sweep() == 1
-    assert shelf.left == ["m-v4", "m-v5"]
-    young = Shelf(0)
+        world.publish(number)
+    world.resync()
+    assert world.sweep() == 2
+    world.cluster.tick(1800)
+    assert world.sweep() == 0
+    world.cluster.tick(1800)
+    world.publish(5)
+    world.resync()
+    assert world.sweep() == 1
+    assert world.remaining == ["m-v4", "m-v5"]
+    young = RetentionWorld(0)
     for number in (1, 2, 3):
         young.publish(number)
-    young.look()
+    young.resync()
     assert young.sweep() == 0
     young.cluster.tick(3600)
     assert young.sweep() == 1
-    assert young.left == ["m-v2", "m-v3"]
+    assert young.remaining == ["m-v2", "m-v3"]
 
 
-def test_a_namespace_that_is_not_known_whole_is_left_alone() -> None:
-    shelf = Shelf(known=False)
-    shelf.look()
-    assert shelf.sweep() == 0
+def test_an_incompletely_listed_namespace_is_left_alone() -> None:
+    world = RetentionWorld(known=False)
+    world.resync()
+    assert world.sweep() == 0
 
 
-def test_a_refusal_ends_the_sweep_and_says_so() -> None:
-    shelf = Shelf()
-    shelf.look()
+def test_a_refusal_ends_the_sweep() -> None:
+    world = RetentionWorld()
+    world.resync()
 
     def forbid(verb: str, resource: Resource, after: bool) -> None:
         if verb == "delete":
             raise ForbiddenError(403, "Forbidden", "modelversions is forbidden")
 
-    shelf.cluster.hook = forbid
+    world.cluster.hook = forbid
     with pytest.raises(ForbiddenError):
-        shelf.sweep()
+        world.sweep()
 
 
-def test_a_job_that_asked_for_it_goes() -> None:
-    shelf = Shelf(0)
+def test_a_job_is_deleted_after_its_time() -> None:
+    world = RetentionWorld(0)
     for name, more in (("a", {"deleteSecondsAfterFinished": 60}), ("b", {})):
-        shelf.cluster.submit(name, {**SPEC, **more})
+        world.cluster.submit(name, {**SPEC, **more})
         status = {"observedGeneration": 1, "phase": "Failed", "completionTime": "2026-11-21T08:00:00Z"}
-        shelf.cluster.change(TRAINING_JOBS, NAMESPACE, name, status=status)
-    shelf.look()
-    assert shelf.sweep() == 1
-    assert "deletionTimestamp" in shelf.cluster.of(TRAINING_JOBS)["a"]["metadata"]
-    assert "deletionTimestamp" not in shelf.cluster.of(TRAINING_JOBS)["b"]["metadata"]
+        world.cluster.change(TRAINING_JOBS, NAMESPACE, name, status=status)
+    world.resync()
+    assert world.sweep() == 1
+    assert "deletionTimestamp" in world.cluster.of(TRAINING_JOBS)["a"]["metadata"]
+    assert "deletionTimestamp" not in world.cluster.of(TRAINING_JOBS)["b"]["metadata"]
 
 
 def test_runs_from_before_a_restore_count_for_the_history() -> None:
@@ -216,19 +216,19 @@ def test_runs_from_before_a_restore_count_for_the_history() -> None:
     assert "by-hand" in world.jobs
 
 
-async def test_the_running_operator_sweeps_and_outlives_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_running_operator_sweeps_and_survives_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention_module, "SWEEP_SECONDS", 0.01)
-    shelf = Shelf()
-    answers = iter([UnavailableError(500, "InternalError", "etcd"), RuntimeError("a bug")])
+    world = RetentionWorld()
+    errors = iter([UnavailableError(500, "InternalError", "etcd"), RuntimeError("a bug")])
 
     def fail(verb: str, resource: Resource, after: bool) -> None:
-        if verb == "delete" and not after and (error := next(answers, None)) is not None:
+        if verb == "delete" and not after and (error := next(errors, None)) is not None:
             raise error
 
-    shelf.cluster.hook = fail
-    runtime = Runtime(shelf.cluster, CONFIG, ca=CA, clock=lambda: shelf.cluster.now)
+    world.cluster.hook = fail
+    runtime = Runtime(world.cluster, CONFIG, ca=CA, clock=lambda: world.cluster.now)
     await runtime.start()
-    await until("two versions to go", lambda: len(shelf.left) == 2)
+    await until("two versions to go", lambda: len(world.remaining) == 2)
     assert runtime.health() is None
     await runtime.stop()
-    assert next(answers, None) is None
+    assert next(errors, None) is None

@@ -1,4 +1,4 @@
-"""The running whole: start, workers, errors, resync, stop, health."""
+"""The complete runtime: start, workers, errors, resync, stop, health."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +35,7 @@ async def until(what: str, holds: Callable[[], Any]) -> None:
 
 @asynccontextmanager
 async def running(cluster: Cluster, config: OperatorConfig = CONFIG) -> AsyncIterator[Runtime]:
-    """Run the operator with watches that tell at once."""
+    """Run the operator with watches that deliver at once."""
     runtime = Runtime(cluster, config, ca=CA, clock=lambda: cluster.now)
     read = len(cluster.log)
     await runtime.start()
@@ -61,7 +61,7 @@ def phase(cluster: Cluster, name: str = "a") -> str | None:
     return found
 
 
-async def test_a_whole_life() -> None:
+async def test_a_job_starts_runs_reports_and_succeeds() -> None:
     cluster = Cluster()
     async with running(cluster) as runtime:
         cluster.submit("a", SPEC)
@@ -82,7 +82,7 @@ async def test_a_whole_life() -> None:
         assert runtime.health() is None
 
 
-async def test_many_at_once() -> None:
+async def test_many_jobs_start_at_once() -> None:
     cluster = Cluster()
     names = [f"job-{number}" for number in range(50)]
     for name in names[:25]:
@@ -103,7 +103,7 @@ async def test_an_api_error_is_tried_again() -> None:
         await until("Starting", lambda: phase(cluster) == "Starting")
 
 
-async def test_one_objects_bug_does_not_stop_the_others() -> None:
+async def test_an_unreadable_object_does_not_stop_the_others() -> None:
     cluster = Cluster()
     cluster.submit("bad", SPEC)
     cluster.of(TRAINING_JOBS)["bad"]["status"] = {"phase": "OfAnotherRelease"}
@@ -125,7 +125,7 @@ async def test_reports_of_a_job_that_is_gone_are_forgotten() -> None:
         assert runtime.directory.find("trainingjobs", NAMESPACE, "a") is None
 
 
-async def test_a_first_list_that_fails_is_the_callers_to_know() -> None:
+async def test_a_failed_first_list_is_raised() -> None:
     class Silent(Cluster):
         def list(self, *_: Any, **__: Any) -> AsyncIterator[Body]:
             raise UnavailableError(0, "Timeout", "no answer")
@@ -138,7 +138,7 @@ async def test_a_first_list_that_fails_is_the_callers_to_know() -> None:
     await runtime.stop()
 
 
-async def test_health_tells_of_a_worker_that_ended() -> None:
+async def test_health_reports_a_worker_that_ended() -> None:
     runtime = Runtime(Cluster(), OperatorConfig(workers=1), ca=CA)
     await runtime.start()
     assert runtime.health() is None
@@ -150,10 +150,10 @@ async def test_health_tells_of_a_worker_that_ended() -> None:
 
 
 class Hanging(Cluster):
-    """Never answers a write; lists are answered unless the API server is away."""
+    """An API server that never responds to a write. Lists succeed unless it is away."""
 
     away = False
-    asked = 0
+    requests = 0
 
     async def patch_status(self, *_: Any, **__: Any) -> Body:
         return await asyncio.get_running_loop().create_future()
@@ -163,14 +163,16 @@ class Hanging(Cluster):
 
     async def list(self, *args: Any, **options: Any) -> AsyncIterator[Body]:
         if self.away:
-            self.asked += 1
+            self.requests += 1
             raise UnavailableError(0, "Timeout", "no answer")
         async for body in super().list(*args, **options):
             yield body
 
 
 @pytest.mark.parametrize("away", [True, False])
-async def test_a_turn_hangs_only_where_the_api_server_answers(away: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reconcile_counts_as_hanging_only_while_the_api_server_responds(
+    away: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runtime_module, "STUCK_SECONDS", 0.0)
     monkeypatch.setattr(runtime_module, "FIRST_RESYNC_SECONDS", 0.1)
     cluster = Hanging()
@@ -180,20 +182,20 @@ async def test_a_turn_hangs_only_where_the_api_server_answers(away: bool, monkey
     await until("the turn to begin", lambda: runtime._queue.oldest_active is not None)
     cluster.away = away
     if away:
-        await until("a list without an answer", lambda: cluster.asked)
+        await until("a list without an answer", lambda: cluster.requests)
         assert runtime.health() is None
     else:
         await until("a hanging turn", lambda: "although the API server answers" in (runtime.health() or ""))
     await runtime.stop()
 
 
-async def turns_of_the_loop() -> None:
-    """Let everything that can happen without a message happen."""
+async def run_event_loop() -> None:
+    """Run the event loop until nothing more happens by itself."""
     for _ in range(200):
         await asyncio.sleep(0)
 
 
-async def test_a_follower_knows_everything_and_decides_nothing() -> None:
+async def test_a_follower_observes_everything_and_writes_nothing() -> None:
     cluster = Cluster()
     cluster.submit("a", SPEC)
     runtime = Runtime(cluster, CONFIG, ca=CA, clock=lambda: cluster.now)
@@ -201,7 +203,7 @@ async def test_a_follower_knows_everything_and_decides_nothing() -> None:
     cluster.submit("b", SPEC)
     for kind, event, body in cluster.log:
         runtime.observe(kind, event, body)
-    await turns_of_the_loop()
+    await run_event_loop()
     assert (runtime.ready, runtime.leads) == (True, False)
     assert all(runtime.directory.find("trainingjobs", NAMESPACE, name) is not None for name in "ab")
     assert cluster.writes == []
@@ -210,8 +212,8 @@ async def test_a_follower_knows_everything_and_decides_nothing() -> None:
     await runtime.stop()
 
 
-async def test_a_new_leader_lists_what_the_last_one_wrote_before_it_decides() -> None:
-    """Its own watches have not told of the Job that took the only place."""
+async def test_a_new_leader_lists_before_it_decides() -> None:
+    """The watches of the new leader have not delivered the Job that uses the limit of one."""
     cluster, limits = Cluster(), CONFIG.model_copy(update={"admission": Admission(max_concurrent_jobs=1)})
     cluster.submit("a", SPEC)
     follower = Runtime(cluster, limits, ca=CA, clock=lambda: cluster.now)
@@ -226,12 +228,12 @@ async def test_a_new_leader_lists_what_the_last_one_wrote_before_it_decides() ->
     await follower.stop()
 
 
-async def test_who_drains_ends_its_turns_and_begins_no_other() -> None:
-    going_on = asyncio.Event()
+async def test_draining_finishes_active_reconciles_and_starts_no_other() -> None:
+    released = asyncio.Event()
 
     class Slow(Cluster):
         async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
-            await going_on.wait()
+            await released.wait()
             return await super().create(resource, namespace, body)
 
     cluster = Slow()
@@ -239,14 +241,14 @@ async def test_who_drains_ends_its_turns_and_begins_no_other() -> None:
         cluster.submit(name, SPEC)
     runtime = Runtime(cluster, CONFIG.model_copy(update={"workers": 1}), ca=CA, clock=lambda: cluster.now)
     await runtime.start()
-    await turns_of_the_loop()
+    await run_event_loop()
     assert await runtime.drain(0.01) is False, "a write is open"
     drained = asyncio.create_task(runtime.drain(5))
-    await turns_of_the_loop()
-    going_on.set()
+    await run_event_loop()
+    released.set()
     assert await drained is True
     written = list(cluster.writes)
-    await turns_of_the_loop()
+    await run_event_loop()
     assert cluster.writes == written
-    assert len(cluster.of(JOBS)) <= 1, "the turn that ran, and no other"
+    assert len(cluster.of(JOBS)) <= 1, "the active reconcile, and no other"
     await runtime.stop()

@@ -1,7 +1,7 @@
-"""Whatever happens in whatever order: a schedule runs each nominal time, each token and each change at most once.
+"""Random histories of a schedule: each nominal time, each token and each change starts at most one run.
 
-A hypothesis state machine moves the clock (backwards, too), users, the runs and the operator, which is killed between
-any two writes, loses answers, and reads its watches late and in any order.
+A hypothesis state machine moves the clock (also backwards), users, the runs and the operator. The operator is killed
+between any two writes, loses responses, and reads its watches late and in any order.
 """
 
 from collections import Counter
@@ -21,14 +21,14 @@ from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.errors import ApiError, UnavailableError
 from trainyard_operator.kube.port import TRAINING_JOBS, TRAINING_SCHEDULES, Resource
 
-LINES = ("* * * * *", "*/5 * * * *", "0 * * * *", "30 2 * * *", "0 0 31 2 *")
+SCHEDULES = ("* * * * *", "*/5 * * * *", "0 * * * *", "30 2 * * *", "0 0 31 2 *")
 ZONES = ("UTC", "Europe/Paris", "Australia/Lord_Howe")
 PHASES = ("Succeeded", "Failed", "Cancelled")
 
 numbers = st.integers(0, 5)
 
 
-class Life(RuleBasedStateMachine):
+class ScheduleMachine(RuleBasedStateMachine):
     """One schedule under one concurrency policy."""
 
     policy: ClassVar[str] = "Allow"
@@ -43,7 +43,7 @@ class Life(RuleBasedStateMachine):
         self.cluster.hook = self.watch
         self.fault: FaultyWrite | None = None
         self.user_deleted: Counter[str] = Counter()
-        self.ended_too_late: set[str] = set()
+        self.ended_while_replaced: set[str] = set()
         """Runs that ended while they were being deleted, because a newer one replaces them."""
         self.tokens: set[str] = set()
         self.versions = 0
@@ -52,7 +52,7 @@ class Life(RuleBasedStateMachine):
         self.clock_runs: dict[datetime, set[str]] = {}
 
     def watch(self, verb: str, resource: Resource, after: bool) -> None:
-        """Look at each creation at the moment it happens, before a fault may follow."""
+        """Check each creation when it happens, before a fault may follow."""
         if after and verb == "create" and resource == TRAINING_JOBS:
             name = self.world.created()[-1]
             if self.policy != "Allow":
@@ -65,9 +65,9 @@ class Life(RuleBasedStateMachine):
 
     # ---- users -----------------------------------------------------------------------------------------------------
 
-    @rule(line=st.sampled_from(LINES), zone=st.sampled_from(ZONES))
-    def edit_line(self, line: str, zone: str) -> None:
-        self.world.edit(schedule=line, timeZone=zone)
+    @rule(schedule=st.sampled_from(SCHEDULES), zone=st.sampled_from(ZONES))
+    def edit_schedule(self, schedule: str, zone: str) -> None:
+        self.world.edit(schedule=schedule, timeZone=zone)
 
     @rule(suspend=st.booleans(), deadline=st.sampled_from((None, 0, 30, 1000)))
     def edit(self, *, suspend: bool, deadline: int | None) -> None:
@@ -107,12 +107,12 @@ class Life(RuleBasedStateMachine):
             self.versions += 1
             run = runs[number % len(runs)]
             if "deletionTimestamp" in self.world.jobs[run]["metadata"]:
-                self.ended_too_late.add(run)
+                self.ended_while_replaced.add(run)
             self.world.end_with_version(run, self.versions)
 
     @rule(number=numbers, phase=st.sampled_from(("Validated", "Rejected", "Rejected", "Unknown")))
     def judge(self, number: int, phase: str) -> None:
-        """At a time of its own, so that the order of verdicts is known."""
+        """Judge at a distinct time, so that the order of verdicts is known."""
         if runs := self.awaiting():
             self.cluster.now = max(self.cluster.now, self.last_verdict) + timedelta(seconds=1)
             self.last_verdict = self.cluster.now
@@ -126,8 +126,8 @@ class Life(RuleBasedStateMachine):
         )
 
     @rule()
-    def refused_night(self) -> None:
-        """The usual course of a bad model: counted exactly once."""
+    def reject_a_version(self) -> None:
+        """A run makes a version that is rejected: it is counted exactly once."""
         self.operator.settle()
         if not (runs := self.world.unfinished()):
             return
@@ -167,8 +167,8 @@ class Life(RuleBasedStateMachine):
         self.operator.settle()
 
     @rule(seconds=st.sampled_from((60, 3600)), phase=st.sampled_from(PHASES))
-    def run_ends(self, seconds: int, phase: str) -> None:
-        """The usual course, so that later runs are reached."""
+    def finish_runs(self, seconds: int, phase: str) -> None:
+        """Complete all runs and let time pass, so that later runs are reached."""
         self.operator.settle()
         self.world.end_all(phase)
         self.cluster.collect()
@@ -176,9 +176,9 @@ class Life(RuleBasedStateMachine):
         self.operator.settle()
 
     @rule(at=st.integers(1, 4), after=st.booleans(), error=st.sampled_from(FAULTS))
-    def bad_turn(self, at: int, error: BaseException, *, after: bool) -> None:
-        lost_answer = isinstance(error, (Killed, UnavailableError))
-        self.fault = FaultyWrite(at, after=after and lost_answer, error=error)
+    def reconcile_with_fault(self, at: int, error: BaseException, *, after: bool) -> None:
+        lost_response = isinstance(error, (Killed, UnavailableError))
+        self.fault = FaultyWrite(at, after=after and lost_response, error=error)
         self.operator.reconcile()
         self.fault = None
 
@@ -188,20 +188,20 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def restore(self) -> None:
-        """The schedule comes back from a backup, without its status and without its runs."""
+        """Restore the schedule from a backup, without its status and without its runs."""
         self.operator.settle()
         created = self.world.created()
         self.cluster.restore(TRAINING_SCHEDULES)
-        if not self._owes():
+        if not self._has_pending_request():
             self.operator.settle()
             assert self.world.created() == created, "a restore runs nothing"
 
-    def _owes(self) -> bool:
-        """Tell whether something else than the clock is due: a request or a change that waited for its turn."""
+    def _has_pending_request(self) -> bool:
+        """Return whether a run may be due for another reason than the clock: a request or a change of the template."""
         spec, annotations = self.world.body["spec"], self.world.body["metadata"].get("annotations") or {}
         return bool(spec.get("runOnChange")) or RUN_NOW_ANNOTATION in annotations
 
-    # ---- what always holds -----------------------------------------------------------------------------------------
+    # ---- invariants ------------------------------------------------------------------------------------------------
 
     @invariant()
     def every_run_once(self) -> None:
@@ -212,25 +212,25 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def one_catch_up(self) -> None:
-        """One run, by whatever name; that it is made again only if a user deleted it, the invariant above sees to."""
+        """One run, whatever its name. ``every_run_once`` checks that only a deletion by a user repeats a run."""
         assert all(len(names) == 1 for names in self.clock_runs.values()), self.clock_runs
 
     @invariant()
-    def no_more_runs_than_reasons(self) -> None:
+    def no_more_runs_than_requests(self) -> None:
         names = {name.removeprefix(f"{NAME}-") for name in self.world.created()}
         assert sum(name.startswith("r") for name in names) <= len(self.tokens)
         assert sum(name.startswith("c") for name in names) <= self.templates
 
     @invariant()
-    def the_verdicts_are_waited_for(self) -> None:
-        """Nobody but a user removes a run that has ended and whose version is not judged yet."""
+    def runs_are_kept_until_their_verdict(self) -> None:
+        """Only a user removes a run that has ended and whose version is not judged yet."""
         gone = [
             run["name"] for run in self.world.status.get("awaitingVerdict", []) if run["name"] not in self.world.jobs
         ]
-        assert all(self.user_deleted[name] or name in self.ended_too_late for name in gone), gone
+        assert all(self.user_deleted[name] or name in self.ended_while_replaced for name in gone), gone
 
     @invariant()
-    def a_suspended_schedule_promises_nothing(self) -> None:
+    def a_suspended_schedule_shows_no_next_time(self) -> None:
         status = self.world.status
         assert (status.get("phase"), "nextScheduleTime" in status) != ("Suspended", True)
         assert not {"nextScheduleTime", "heldScheduleTime"} <= status.keys()
@@ -241,7 +241,7 @@ class Life(RuleBasedStateMachine):
             self.converge()
 
     def converge(self) -> None:
-        """From here on nothing goes wrong: what is owed runs, the next time is kept, and then all is silent."""
+        """Nothing fails any more: due runs start, the next time is kept, and then nothing is written."""
         self.world.edit(schedule="*/5 * * * *", timeZone="UTC", suspend=False, startingDeadlineSeconds=None)
         self.world.annotate("last")
         for name in self.awaiting():
@@ -269,27 +269,27 @@ class Life(RuleBasedStateMachine):
         assert self.cluster.writes[writes:] == []
 
 
-class Forbid(Life):
-    """Never two at once: what is due waits."""
+class Forbid(ScheduleMachine):
+    """At most one run at a time: a due run waits."""
 
     policy = "Forbid"
 
 
-class Replace(Life):
-    """Never two at once: what runs makes room."""
+class Replace(ScheduleMachine):
+    """At most one run at a time: the active run is deleted."""
 
     policy = "Replace"
 
 
-def test_a_turn_that_fails_says_so() -> None:
+def test_a_failed_reconcile_returns_its_error() -> None:
     world = World()
     world.cluster.hook = FaultyWrite(1, after=False, error=FAULTS[1])
     world.cluster.tick(3600)
     assert isinstance(world.operator.reconcile(), ApiError)
 
 
-TestLife = Life.TestCase
-TestLife.settings = machine_settings(60)
+TestScheduleMachine = ScheduleMachine.TestCase
+TestScheduleMachine.settings = machine_settings(60)
 TestForbid = Forbid.TestCase
 TestForbid.settings = machine_settings(60)
 TestReplace = Replace.TestCase

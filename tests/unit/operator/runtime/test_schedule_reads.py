@@ -1,4 +1,4 @@
-"""What a schedule's turn asks the API server for before it acts: late watches and lost answers start nothing twice."""
+"""What a schedule reads from the API server before it acts: late watches and lost responses start no second run."""
 
 from tests.unit.operator.api_server import NAMESPACE, no_fault
 from tests.unit.operator.operators import FaultyWrite
@@ -9,28 +9,28 @@ from trainyard_operator.kube.errors import ApiError, UnavailableError
 from trainyard_operator.kube.port import TRAINING_JOBS, TRAINING_SCHEDULES
 from trainyard_operator.runtime.reconciler import Outcome
 
-LOST_ANSWER = UnavailableError(0, "Timeout", "no answer")
+LOST_RESPONSE = UnavailableError(0, "Timeout", "no answer")
 KEY = Key(NAMESPACE, NAME, "TrainingSchedule")
 
 
-def test_a_creation_whose_answer_was_lost_counts_as_active() -> None:
+def test_a_run_whose_creation_response_was_lost_counts_as_active() -> None:
     world = World(schedule="* * * * *", concurrencyPolicy="Forbid")
-    world.cluster.hook = FaultyWrite(1, after=True, error=LOST_ANSWER)
+    world.cluster.hook = FaultyWrite(1, after=True, error=LOST_RESPONSE)
     world.cluster.tick(60)
     assert isinstance(world.operator.reconcile(), ApiError)
     world.cluster.hook = no_fault
     assert world.operator.store.children(TRAINING_JOB, NAMESPACE, world.body["metadata"]["uid"]) == ()
     world.cluster.tick(180)
-    world.operator.reconcile()  # another minute is due, and no watch has told of the first run
+    world.operator.reconcile()  # another minute is due, and no watch has delivered the first run
     world.operator.reconcile()
     assert len(world.created()) == 1
     assert world.status["activeCount"] == 1
 
 
-def test_a_recorded_run_that_is_gone_is_not_made_again() -> None:
+def test_a_recorded_run_that_is_gone_is_not_created_again() -> None:
     world = World(schedule="* * * * *", concurrencyPolicy="Forbid")
     world.cluster.tick(60)
-    world.cluster.hook = FaultyWrite(4, after=True, error=LOST_ANSWER)  # create, Event, annotation, status
+    world.cluster.hook = FaultyWrite(4, after=True, error=LOST_RESPONSE)  # writes: create, Event, annotation, status
     world.operator.reconcile()
     assert isinstance(world.operator.reconcile(), ApiError)
     world.cluster.hook = no_fault
@@ -43,7 +43,7 @@ def test_a_recorded_run_that_is_gone_is_not_made_again() -> None:
     assert world.created() == [name]
 
 
-def test_a_run_that_the_watch_has_not_told_of_stays_active() -> None:
+def test_an_unobserved_run_stays_active() -> None:
     world = World(concurrencyPolicy="Forbid")
     world.go_to("09:00:00")
     (name,) = world.jobs
@@ -55,7 +55,7 @@ def test_a_run_that_the_watch_has_not_told_of_stays_active() -> None:
     assert "active" not in world.status
 
 
-def test_a_schedule_that_is_gone_starts_nothing() -> None:
+def test_a_deleted_schedule_starts_nothing() -> None:
     world = World()
     world.cluster.tick(3600)
     world.cluster.remove(TRAINING_SCHEDULES, NAMESPACE, NAME)
@@ -64,7 +64,7 @@ def test_a_schedule_that_is_gone_starts_nothing() -> None:
     assert not world.operator.store.knows(KEY)
 
 
-def test_an_edit_that_the_watch_has_not_told_of_is_obeyed() -> None:
+def test_an_unobserved_edit_is_respected() -> None:
     world = World()
     world.cluster.tick(3600)
     world.edit(suspend=True)

@@ -1,4 +1,4 @@
-"""A version whose pods cannot come says why, is not blamed for it, and starts by itself once it can."""
+"""A version whose pods cannot start: its status gives the cause, it is not rejected, and it serves once it can."""
 
 import pytest
 
@@ -36,7 +36,7 @@ CAUSES: list[tuple[Health, str]] = [
 
 @pytest.mark.parametrize(("health", "cause"), CAUSES)
 @pytest.mark.parametrize("before", [(), (1,)])
-def test_what_its_pods_lack_is_told_and_not_held_against_it(
+def test_a_blocked_candidate_gives_the_cause_and_is_not_rejected(
     world: World, health: Health, cause: str, before: tuple[int, ...]
 ) -> None:
     world.serve(*before)
@@ -57,7 +57,7 @@ def test_what_its_pods_lack_is_told_and_not_held_against_it(
     assert world.condition_of("Stalled")[0] == ""
 
 
-def test_pods_that_are_refused_are_told_and_come_once_they_may(world: World) -> None:
+def test_refused_pods_are_reported_and_created_once_allowed(world: World) -> None:
     world.cluster.refused[1] = QUOTA
     world.cluster.publish(1)
     world.operator.go_on()
@@ -76,7 +76,7 @@ def test_pods_that_are_refused_are_told_and_come_once_they_may(world: World) -> 
     assert world.status["phase"] == "Serving"
 
 
-def test_an_edit_whose_pods_are_refused_does_not_judge_those_from_before_it(world: World) -> None:
+def test_after_an_edit_pods_from_before_do_not_count(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "hangs"
     publish(world, 2)
@@ -91,7 +91,7 @@ def test_an_edit_whose_pods_are_refused_does_not_judge_those_from_before_it(worl
     assert world.status["activeVersion"] == 2
 
 
-def test_a_server_that_runs_and_is_never_ready_is_to_blame_though_another_pod_is_refused(world: World) -> None:
+def test_a_server_that_is_never_ready_is_rejected_even_if_another_pod_is_refused(world: World) -> None:
     world.serve(1)
     world.edit(serving={"replicas": 2})
     world.cluster.health[2] = "hangs"
@@ -101,7 +101,7 @@ def test_a_server_that_runs_and_is_never_ready_is_to_blame_though_another_pod_is
     assert world.status["rejectedVersions"][0]["reason"] == "ProgressDeadlineExceeded"
 
 
-def test_a_volume_that_cannot_be_mounted_is_told_by_its_event(world: World) -> None:
+def test_a_volume_that_cannot_be_mounted_is_reported_from_its_event(world: World) -> None:
     world.cluster.health[1] = "no volume"
     world.cluster.publish(1)
     world.operator.go_on()
@@ -115,7 +115,7 @@ def test_a_volume_that_cannot_be_mounted_is_told_by_its_event(world: World) -> N
     assert world.cluster.version_phase(1) == "Validated"
 
 
-def test_the_pod_that_is_lacking_beside_one_that_serves_is_explained(world: World) -> None:
+def test_a_missing_second_pod_is_explained(world: World) -> None:
     world.serve(1)
     world.cluster.refused[1] = QUOTA
     world.edit(serving={"replicas": 2})
@@ -126,7 +126,7 @@ def test_the_pod_that_is_lacking_beside_one_that_serves_is_explained(world: Worl
     assert world.condition_of("Ready")[0] == "True"
 
 
-def test_a_newer_version_takes_the_place_of_one_that_waits(world: World) -> None:
+def test_a_newer_version_replaces_a_blocked_candidate(world: World) -> None:
     world.serve(1)
     world.cluster.refused[2] = QUOTA
     publish(world, 2)
@@ -137,7 +137,7 @@ def test_a_newer_version_takes_the_place_of_one_that_waits(world: World) -> None
     assert "shop-v2" not in world.deployments
 
 
-def test_an_abort_gives_up_one_that_waits(world: World) -> None:
+def test_an_abort_rejects_a_blocked_candidate(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "no image"
     publish(world, 2)
@@ -147,7 +147,7 @@ def test_an_abort_gives_up_one_that_waits(world: World) -> None:
     assert world.status["rejectedVersions"][0]["reason"] == "Aborted"
 
 
-def test_an_edit_gives_one_that_waits_its_time_again(world: World) -> None:
+def test_an_edit_restarts_the_deadline_of_a_blocked_candidate(world: World) -> None:
     world.cluster.health[1] = "no image"
     publish(world, 1)
     world.operator.go_on(LATE)
@@ -156,7 +156,7 @@ def test_an_edit_gives_one_that_waits_its_time_again(world: World) -> None:
     assert world.condition_of("Stalled")[0] == ""
 
 
-def test_it_is_at_rest_while_it_waits(world: World) -> None:
+def test_nothing_is_written_while_a_candidate_is_blocked(world: World) -> None:
     world.cluster.refused[1] = QUOTA
     publish(world, 1)
     world.operator.go_on(LATE)
@@ -166,7 +166,7 @@ def test_it_is_at_rest_while_it_waits(world: World) -> None:
     assert world.cluster.writes[writes:] == []
 
 
-# ---- the ModelVersion is gone, and its pods too ----------------------------------------------------------------------
+# ---- the ModelVersion and its pods are gone --------------------------------------------------------------------------
 
 
 def lose_active(world: World) -> None:
@@ -177,7 +177,7 @@ def lose_active(world: World) -> None:
     world.cluster.remove(MODEL_VERSIONS, NAMESPACE, f"{MODEL}-v2")
 
 
-def test_both_are_told_and_what_helps(world: World) -> None:
+def test_a_lost_version_and_its_pods_are_reported_with_a_remedy(world: World) -> None:
     lose_active(world)
     world.cluster.remove(DEPLOYMENTS, NAMESPACE, "shop-v2")
     world.operator.go_on(1.0)
@@ -190,7 +190,7 @@ def test_both_are_told_and_what_helps(world: World) -> None:
     assert (world.status["activeVersion"], world.condition_of("Stalled")[0]) == (1, "")
 
 
-def test_its_pods_fail_and_may_come_back(world: World) -> None:
+def test_failing_pods_of_a_deleted_version_are_reported_with_a_remedy(world: World) -> None:
     lose_active(world)
     world.cluster.health[2] = "hangs"
     world.operator.go_on(UNREADY_SECONDS)
@@ -202,7 +202,7 @@ def test_its_pods_fail_and_may_come_back(world: World) -> None:
 
 
 @pytest.mark.parametrize(("pinned", "cure"), [(True, "pin another version"), (False, "train a new version")])
-def test_where_no_verb_helps_something_else_does(world: World, *, pinned: bool, cure: str) -> None:
+def test_without_a_rollback_target_the_message_gives_another_remedy(world: World, *, pinned: bool, cure: str) -> None:
     if pinned:
         world.edit(version={"policy": "Pinned", "pin": "1"})
     world.serve(1)

@@ -1,4 +1,4 @@
-"""The Deployments and the Service of a ModelDeployment: kept as they should be, and no others touched."""
+"""The Deployments, the Service and the PodDisruptionBudget of a ModelDeployment. Other objects stay untouched."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_replicas_and_templates_change_in_place(world: World) -> None:
     assert world.condition_of("Reconciling")[0] == ""
 
 
-def test_children_that_were_deleted_or_edited_come_back(world: World) -> None:
+def test_deleted_or_edited_children_are_repaired(world: World) -> None:
     world.serve(1)
     world.cluster.remove(DEPLOYMENTS, NAMESPACE, "shop-v1")
     world.cluster.remove(SERVICES, NAMESPACE, NAME)
@@ -49,7 +49,7 @@ def test_children_that_were_deleted_or_edited_come_back(world: World) -> None:
     assert world.status["phase"] == "Serving"
 
 
-def test_several_pods_have_a_budget_that_follows_what_serves(world: World) -> None:
+def test_several_pods_have_a_disruption_budget_for_the_active_version(world: World) -> None:
     world.edit(serving={"replicas": 2}, rollout={"autoPromote": False})
     world.serve(1, 2)
     assert world.status["phase"] == "AwaitingPromotion"
@@ -66,7 +66,7 @@ def test_several_pods_have_a_budget_that_follows_what_serves(world: World) -> No
     assert world.cluster.budgeted() == 2
 
 
-def test_one_pod_has_no_budget_for_it_could_never_be_drained(world: World) -> None:
+def test_a_single_pod_has_no_disruption_budget(world: World) -> None:
     world.serve(1)
     assert world.cluster.budgeted() is None
     world.edit(serving={"replicas": 2})
@@ -75,7 +75,7 @@ def test_one_pod_has_no_budget_for_it_could_never_be_drained(world: World) -> No
     assert world.cluster.budgeted() is None
 
 
-def test_the_chart_may_leave_budgets_to_others(world: World) -> None:
+def test_disruption_budgets_can_be_disabled_in_the_chart(world: World) -> None:
     world.edit(serving={"replicas": 2})
     world.serve(1)
     assert world.cluster.budgeted() == 1
@@ -86,7 +86,7 @@ def test_the_chart_may_leave_budgets_to_others(world: World) -> None:
     assert world.condition_of("Ready")[0] == "True"
 
 
-def test_a_budget_of_somebody_else_with_our_name_is_told_and_left_alone(world: World) -> None:
+def test_a_foreign_disruption_budget_is_reported_and_left_alone(world: World) -> None:
     foreign = {"metadata": {"name": NAME}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}}}
     world.cluster.add(POD_DISRUPTION_BUDGETS, NAMESPACE, foreign)
     world.edit(serving={"replicas": 2})
@@ -100,8 +100,8 @@ def test_a_budget_of_somebody_else_with_our_name_is_told_and_left_alone(world: W
     assert world.cluster.of(POD_DISRUPTION_BUDGETS)[NAME]["spec"] == foreign["spec"]
 
 
-def test_a_service_that_somebody_pointed_to_pods_that_answer_stays_there_and_is_told(world: World) -> None:
-    """It is not taken from them for pods that do not answer; once those do, it comes back."""
+def test_a_service_pointed_to_another_ready_version_stays_and_is_reported(world: World) -> None:
+    """The Service is pointed back only when the pods of the active version respond again."""
     world.edit(rollback={"automatic": False})
     world.serve(1, 2)
     world.cluster.health[2] = "hangs"
@@ -120,7 +120,7 @@ def test_a_service_that_somebody_pointed_to_pods_that_answer_stays_there_and_is_
     assert world.condition_of("Ready")[0] == "True"
 
 
-def test_where_the_requests_go_is_told_beside_whatever_else_there_is_to_say(world: World) -> None:
+def test_the_target_of_the_service_is_reported_with_other_problems(world: World) -> None:
     world.edit(rollback={"automatic": False}, rollout={"autoPromote": False})
     world.serve(1, 2)
     assert world.status["phase"] == "AwaitingPromotion"
@@ -136,7 +136,7 @@ def test_where_the_requests_go_is_told_beside_whatever_else_there_is_to_say(worl
     assert "the Service points to version 2" in world.condition_of("Ready")[2]
 
 
-def test_a_deployment_that_somebody_scaled_comes_back_to_its_size(world: World) -> None:
+def test_a_scaled_deployment_is_scaled_back(world: World) -> None:
     world.serve(1, 2)
     deployment = world.cluster.of(DEPLOYMENTS)["shop-v2"]
     world.cluster.change(DEPLOYMENTS, NAMESPACE, "shop-v2", spec={**deployment["spec"], "replicas": 0})
@@ -147,7 +147,7 @@ def test_a_deployment_that_somebody_scaled_comes_back_to_its_size(world: World) 
     assert world.cluster.version_phase(2) == "Validated"
 
 
-def test_a_new_deployment_says_what_keeps_the_versions_from_serving(world: World) -> None:
+def test_a_new_deployment_reports_quarantined_versions(world: World) -> None:
     world.cluster.health[1] = "corrupt"
     world.cluster.publish(1)
     world.operator.go_on()
@@ -161,7 +161,7 @@ def test_a_new_deployment_says_what_keeps_the_versions_from_serving(world: World
     assert "version 1 is quarantined: to try it again, use the action retry/1/<token>" in world.condition_of("Reconciling")[2]
 
 
-def test_a_copy_of_a_deployment_is_not_ours_to_delete(world: World) -> None:
+def test_a_copy_of_a_deployment_is_not_deleted(world: World) -> None:
     world.serve(1)
     copy = world.cluster.of(DEPLOYMENTS)["shop-v1"]
     labels = {**copy["metadata"]["labels"], meta.VERSION_LABEL: "7"}
@@ -170,7 +170,7 @@ def test_a_copy_of_a_deployment_is_not_ours_to_delete(world: World) -> None:
     assert world.deployments == ["debug", "shop-v1"]
 
 
-def test_the_model_version_is_gone_and_its_pods_serve_on(world: World) -> None:
+def test_pods_of_a_deleted_version_keep_serving(world: World) -> None:
     world.serve(1)
     world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v1")
     world.operator.go_on()
@@ -179,7 +179,7 @@ def test_the_model_version_is_gone_and_its_pods_serve_on(world: World) -> None:
     assert world.cluster.served() == 1
 
 
-def test_pods_that_cannot_be_made_again_are_left_for_those_that_are_there(world: World) -> None:
+def test_lost_pods_of_a_deleted_version_fail_over_to_the_previous_version(world: World) -> None:
     world.serve(1, 2)
     world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
     world.cluster.remove(DEPLOYMENTS, NAMESPACE, "shop-v2")
@@ -189,15 +189,15 @@ def test_pods_that_cannot_be_made_again_are_left_for_those_that_are_there(world:
     assert world.status["phase"] == "Serving"
 
 
-def test_the_policy_does_not_go_down_when_the_active_version_is_deleted(world: World) -> None:
+def test_the_policy_does_not_select_a_lower_version_when_the_active_one_is_deleted(world: World) -> None:
     world.serve(1, 2)
     world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
     world.operator.go_on(400.0)
     assert world.status["activeVersion"] == world.cluster.served() == 2
 
 
-def test_requests_are_not_taken_from_pods_that_answer(world: World) -> None:
-    """As after a crash between a switch and its status, or an edit by hand."""
+def test_the_service_is_not_switched_from_ready_pods_to_unready_ones(world: World) -> None:
+    """This happens after a crash between a switch and its status, or after an edit."""
     world.edit(rollback={"automatic": False})
     world.serve(1, 2)
     world.cluster.health[2] = "hangs"
@@ -213,7 +213,7 @@ def test_requests_are_not_taken_from_pods_that_answer(world: World) -> None:
 
 
 @pytest.mark.parametrize(("resource", "name"), [(DEPLOYMENTS, "shop-v1"), (SERVICES, NAME)])
-def test_a_foreign_child_has_the_name(world: World, resource: Resource, name: str) -> None:
+def test_a_foreign_child_with_the_same_name_is_reported(world: World, resource: Resource, name: str) -> None:
     template = {"metadata": {"labels": {}}, "spec": {"containers": [{"image": "i"}]}}
     spec = {"selector": {}, "replicas": 1, "template": template}
     labels = {meta.VERSION_LABEL: "9"}
@@ -227,7 +227,7 @@ def test_a_foreign_child_has_the_name(world: World, resource: Resource, name: st
     assert world.condition_of("Reconciling")[1] == "ChildRefused"
 
 
-def test_the_history_is_bounded_and_never_forgets_the_way_back(world: World) -> None:
+def test_the_history_is_limited_and_keeps_the_rollback_target(world: World) -> None:
     world.edit(history={"limit": 1}, rollout={"keepWarmSeconds": 0})
     world.serve(1, 2, 3)
     assert world.history() == [(3, "Active", "policy"), (2, "Replaced", "policy")]
@@ -245,7 +245,7 @@ def test_a_deployment_that_is_being_deleted_is_left_alone(world: World) -> None:
     assert {plural for _, plural in world.cluster.writes[before:]} == {"modelversions", "events"}
 
 
-def test_silence_at_rest(world: World) -> None:
+def test_nothing_is_written_without_a_change(world: World) -> None:
     world.serve(1, 2)
     world.operator.go_on(400.0)
     before = len(world.cluster.writes)
@@ -256,9 +256,7 @@ def test_silence_at_rest(world: World) -> None:
 
 
 @pytest.mark.parametrize(("resource", "name"), [(DEPLOYMENTS, "shop-v1"), (SERVICES, NAME)])
-def test_what_somebody_edits_past_the_model_deployment_is_brought_back(
-    world: World, resource: Resource, name: str
-) -> None:
+def test_an_edited_child_is_repaired(world: World, resource: Resource, name: str) -> None:
     world.serve(1)
     before = world.cluster.of(resource)[name]["spec"]
     world.cluster.edit_child(resource, name)
@@ -268,7 +266,7 @@ def test_what_somebody_edits_past_the_model_deployment_is_brought_back(
     assert world.condition_of("Ready")[0] == "True"
 
 
-def test_what_a_webhook_changes_back_is_told_and_not_fought_over(world: World) -> None:
+def test_a_change_that_a_webhook_reverts_is_reported_without_a_loop(world: World) -> None:
     world.serve(1)
 
     def webhook(verb: str, resource: Resource, after: bool) -> None:
@@ -286,8 +284,8 @@ def test_what_a_webhook_changes_back_is_told_and_not_fought_over(world: World) -
     assert len(world.cluster.writes) <= writes + 2
 
 
-def test_a_watch_that_tells_of_a_change_before_the_answer_does(world: World) -> None:
-    """Then the answer is no news, and yet the change has happened."""
+def test_a_watch_may_deliver_a_change_before_the_response(world: World) -> None:
+    """The response then contains nothing new, although the change took effect."""
 
     def watch(verb: str, resource: Resource, after: bool) -> None:
         if verb == "apply" and after:
@@ -305,17 +303,17 @@ def test_a_watch_that_tells_of_a_change_before_the_answer_does(world: World) -> 
     assert world.condition_of("Reconciling")[0] == ""
 
 
-def test_what_others_add_beside_is_no_edit() -> None:
+def test_added_fields_are_not_an_edit() -> None:
     wanted = {"ports": [{"name": "http", "port": 80}], "type": "ClusterIP", "env": [{"name": "A", "value": ""}]}
-    there = {
+    actual = {
         "ports": [{"name": "mesh", "port": 9}, {"name": "http", "port": 80, "protocol": "TCP"}],
         "type": "ClusterIP",
         "env": [{"name": "A"}],
         "clusterIP": "10.0.0.7",
     }
-    assert difference(wanted, there) == ""
-    there["ports"][1]["port"] = 81
-    assert difference(wanted, there) == "spec.ports[http].port is 81 instead of 80"
+    assert difference(wanted, actual) == ""
+    actual["ports"][1]["port"] = 81
+    assert difference(wanted, actual) == "spec.ports[http].port is 81 instead of 80"
     resources = {"resources": {"limits": {"cpu": "1000m"}}}
     assert difference(resources, {"resources": {"limits": {"cpu": "1"}}}) == ""
     assert difference({"args": ["a", "b"]}, {"args": ["a"]}) == "spec.args[1] is None instead of 'b'"

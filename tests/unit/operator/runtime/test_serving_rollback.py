@@ -1,4 +1,4 @@
-"""Ways back to a version before, by itself and by hand, as docs/modeldeployment.md tells them."""
+"""Rollbacks to an earlier version, automatic and by an action, as docs/modeldeployment.md describes them."""
 
 import pytest
 
@@ -18,10 +18,10 @@ def world() -> World:
     return new_world()
 
 
-# ---- going back by itself --------------------------------------------------------------------------------------------
+# ---- automatic rollback ----------------------------------------------------------------------------------------------
 
 
-def test_the_active_version_loses_its_pods_and_the_warm_one_takes_over(world: World) -> None:
+def test_the_warm_version_takes_over_if_the_active_pods_are_unready(world: World) -> None:
     world.serve(1, 2)
     world.cluster.health[2] = "hangs"
     world.operator.go_on(UNREADY_SECONDS - 1)
@@ -38,10 +38,10 @@ def test_the_active_version_loses_its_pods_and_the_warm_one_takes_over(world: Wo
     assert events_of(world.cluster).count("RolledBack") == 1
     world.cluster.health[2] = "loads"
     world.operator.go_on(400.0)
-    assert world.status["activeVersion"] == 1, "at most once: a quarantined version does not come back"
+    assert world.status["activeVersion"] == 1, "a quarantined version is not served again"
 
 
-def test_a_server_that_cannot_go_on_is_left_at_once(world: World) -> None:
+def test_a_server_with_a_final_error_is_rolled_back_at_once(world: World) -> None:
     world.serve(1, 2)
     world.cluster.health[2] = "corrupt"
     world.cluster.crash()
@@ -51,7 +51,7 @@ def test_a_server_that_cannot_go_on_is_left_at_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("outage", ["node lost", "refused", "upstream"])
-def test_an_outage_beside_the_version_is_not_held_against_it(world: World, outage: Health) -> None:
+def test_an_external_outage_fails_over_without_quarantine(world: World, outage: Health) -> None:
     world.serve(1, 2)
     world.cluster.health[2] = outage
     world.cluster.roll()
@@ -61,14 +61,14 @@ def test_an_outage_beside_the_version_is_not_held_against_it(world: World, outag
     assert world.cluster.version_phase(2) == "Validated"
     assert world.condition_of("RolledBack")[0] == ""
     assert "FailedOver" in events_of(world.cluster)
-    assert world.status["candidateVersion"] == 2, "the policy wants it, and it is given its time"
+    assert world.status["candidateVersion"] == 2, "the policy selects it again, with a new deadline"
     world.cluster.health[2] = "loads"
     world.operator.go_on(1.0)
     assert world.cluster.served() == world.status["activeVersion"] == 2
     assert world.history()[:3] == [(2, "Active", "policy"), (1, "Replaced", "operator"), (2, "Replaced", "policy")]
 
 
-def test_pods_on_their_way_from_a_drained_node_get_more_time(world: World) -> None:
+def test_rescheduled_pods_get_more_time(world: World) -> None:
     world.serve(1, 2)
     world.cluster.health[2] = "hangs"
     world.operator.go_on(1.0)
@@ -78,12 +78,12 @@ def test_pods_on_their_way_from_a_drained_node_get_more_time(world: World) -> No
     assert world.status["activeVersion"] == 2
     world.operator.go_on(RESCHEDULED_SECONDS)
     assert world.status["activeVersion"] == 1
-    assert world.cluster.version_phase(2) == "Validated", "a slow start is no fault until its deadline"
+    assert world.cluster.version_phase(2) == "Validated", "a slow start is not a failure until its deadline"
     world.operator.go_on(60.0)
     assert world.cluster.version_phase(2) == "Quarantined"
 
 
-def test_an_outage_of_both_does_not_flap(world: World) -> None:
+def test_an_outage_of_both_versions_causes_no_switching(world: World) -> None:
     world.serve(1, 2)
     world.cluster.health |= {1: "hangs", 2: "hangs"}
     world.operator.go_on(30.0)
@@ -91,7 +91,7 @@ def test_an_outage_of_both_does_not_flap(world: World) -> None:
     world.operator.go_on(400.0)
     assert world.status["phase"] == "Failed"
     assert world.condition_of("Stalled")[1] == "Unavailable"
-    assert world.deployments == ["shop-v1", "shop-v2"], "the way back stays warm while nothing serves"
+    assert world.deployments == ["shop-v1", "shop-v2"], "the rollback target stays warm while nothing serves"
     world.cluster.health[2] = "loads"
     world.operator.go_on(400.0)
     assert world.status["phase"] == "Serving"
@@ -99,7 +99,7 @@ def test_an_outage_of_both_does_not_flap(world: World) -> None:
     assert world.deployments == ["shop-v2"]
 
 
-def test_no_way_back(world: World) -> None:
+def test_without_a_rollback_target_the_active_version_stays(world: World) -> None:
     world.serve(1)
     world.cluster.health[1] = "hangs"
     world.operator.go_on(61.0)
@@ -111,7 +111,7 @@ def test_no_way_back(world: World) -> None:
     assert world.condition_of("Stalled")[0] == ""
 
 
-def test_rollback_that_is_not_automatic(world: World) -> None:
+def test_automatic_rollback_can_be_disabled(world: World) -> None:
     world.edit(rollback={"automatic": False})
     world.serve(1, 2)
     world.cluster.health[2] = "hangs"
@@ -121,10 +121,10 @@ def test_rollback_that_is_not_automatic(world: World) -> None:
     assert world.status["activeVersion"] == 1
 
 
-# ---- going back by hand ----------------------------------------------------------------------------------------------
+# ---- rollback by an action -------------------------------------------------------------------------------------------
 
 
-def test_rollback_to_a_warm_version(world: World) -> None:
+def test_a_rollback_to_a_warm_version_holds(world: World) -> None:
     world.serve(1, 2)
     assert world.act("rollback/previous/t1") == "rolling back to version 1"
     assert world.status["activeVersion"] == 1
@@ -143,7 +143,7 @@ def test_rollback_to_a_warm_version(world: World) -> None:
     assert "hold" not in world.status
 
 
-def test_rollback_to_a_version_whose_pods_are_gone(world: World) -> None:
+def test_a_rollback_starts_pods_that_are_gone(world: World) -> None:
     world.serve(1, 2, 3)
     world.operator.go_on(400.0)
     assert world.deployments == ["shop-v3"]
@@ -155,18 +155,18 @@ def test_rollback_to_a_version_whose_pods_are_gone(world: World) -> None:
     assert world.status["activeVersion"] == 1
     assert world.status["hold"]["above"] == 3
     world.operator.go_on(20.0)
-    assert world.status["activeVersion"] == 1, "version 2 is not above the one that was left"
+    assert world.status["activeVersion"] == 1, "version 2 is not above the version that was rolled back"
 
 
-def test_the_version_that_is_left_by_hand_fails_before_the_other_is_ready(world: World) -> None:
-    """Person and operator want the same: it happens once, and the version gone back to is not quarantined with it."""
+def test_the_active_version_fails_during_a_requested_rollback(world: World) -> None:
+    """User and operator request the same rollback: it happens once, and the target is not quarantined."""
     world.serve(1, 2)
     world.operator.go_on(400.0)
     world.cluster.health[2] = "corrupt"
     world.cluster.act("rollback/1/t1")
     world.operator.settle()
     world.cluster.crash()
-    world.cluster.roll()  # of both the operator hears at once
+    world.cluster.roll()  # the operator observes both changes at once
     world.operator.go_on(20.0)
     assert world.status["activeVersion"] == world.cluster.served() == 1
     assert [entry["version"] for entry in world.status["rejectedVersions"]] == [2]
@@ -174,7 +174,7 @@ def test_the_version_that_is_left_by_hand_fails_before_the_other_is_ready(world:
     assert "candidateVersion" not in world.status
 
 
-def test_going_back_to_what_is_asked_for_already_is_one_move() -> None:
+def test_an_automatic_rollback_to_the_requested_target_happens_once() -> None:
     status = ModelDeploymentStatus.model_validate(
         {
             "activeVersion": 2,
@@ -196,7 +196,7 @@ def test_going_back_to_what_is_asked_for_already_is_one_move() -> None:
     assert after.hold.by == "alice"
 
 
-def test_a_rollback_whose_target_does_not_load(world: World) -> None:
+def test_a_rollback_target_that_does_not_load_is_rejected(world: World) -> None:
     world.serve(1, 2)
     world.operator.go_on(400.0)
     world.cluster.health[1] = "hangs"
@@ -207,7 +207,7 @@ def test_a_rollback_whose_target_does_not_load(world: World) -> None:
     assert "hold" not in world.status
 
 
-def test_hold_until_released(world: World) -> None:
+def test_a_rollback_can_hold_until_it_is_released(world: World) -> None:
     world.edit(rollback={"afterManual": "HoldUntilReleased"})
     world.serve(1, 2)
     world.act("rollback/1/t1")
@@ -217,7 +217,7 @@ def test_hold_until_released(world: World) -> None:
     assert world.status["activeVersion"] == 3
 
 
-def test_hold_and_release(world: World) -> None:
+def test_hold_and_release_by_actions(world: World) -> None:
     world.serve(1)
     world.act("hold/t1")
     assert world.status["phase"] == "Held"
@@ -238,7 +238,7 @@ def test_retry_lifts_the_quarantine(world: World) -> None:
     assert world.history()[0] == (2, "Active", "alice")
 
 
-def test_a_lower_version_whose_rejection_is_lifted_can_be_gone_back_to(world: World) -> None:
+def test_a_lower_version_is_a_rollback_target_after_retry(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "hangs"
     world.cluster.publish(2)
@@ -254,7 +254,7 @@ def test_a_lower_version_whose_rejection_is_lifted_can_be_gone_back_to(world: Wo
     assert world.cluster.version_phase(2) == "Validated"
 
 
-def test_abort(world: World) -> None:
+def test_abort_rejects_the_candidate(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "hangs"
     world.cluster.publish(2)
@@ -267,7 +267,7 @@ def test_abort(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "expected"),
     [
         ("rolback/1/t1", "'rolback/1/t1' is not a valid action: write rollback/<version|previous>/<token>"),
         ("rollback/previous", "is not a valid action"),
@@ -289,13 +289,13 @@ def test_abort(world: World) -> None:
         ("release/t1", "there is no hold"),
     ],
 )
-def test_an_action_is_refused_once_with_a_sentence(world: World, text: str, sentence: str) -> None:
+def test_an_invalid_action_is_refused_once_with_a_message(world: World, text: str, expected: str) -> None:
     world.serve(1)
     world.cluster.publish(2, good=False)
     world.operator.go_on()
     message = world.act(text)
     assert message.startswith("refused: ")
-    assert sentence in message
+    assert expected in message
     assert world.status["lastHandledAction"] == text[:256]
     assert world.status["activeVersion"] == 1
     assert events_of(world.cluster).count("ActionRefused") == 1
@@ -308,17 +308,17 @@ def test_an_action_is_refused_once_with_a_sentence(world: World, text: str, sent
 def test_a_used_token_is_refused(world: World) -> None:
     world.serve(1, 2, 3)
     world.act("rollback/previous/t1")
-    told = "refused: token 't1' was used before: use a new one, such as the time"
-    assert world.act("rollback/1/t1") == told
+    refusal = "refused: token 't1' was used before: use a new one, such as the time"
+    assert world.act("rollback/1/t1") == refusal
     assert world.act("release/t2") == "the hold is released, and the policy selects versions again"
-    assert world.act("rollback/previous/t1") == told, "an annotation in Git that comes back is no new wish"
+    assert world.act("rollback/previous/t1") == refusal, "an old annotation that Git applies again is not a new request"
     assert world.status["activeVersion"] == 2
     for number in range(40):
         world.act(f"hold/u{number}")
     assert world.status["usedTokens"][-1] == "u39"
 
 
-def test_a_quarantined_version_is_no_way_back(world: World) -> None:
+def test_a_quarantined_version_is_not_a_rollback_target(world: World) -> None:
     world.serve(1, 2)
     world.act("rollback/1/t1")
     assert (
@@ -327,7 +327,7 @@ def test_a_quarantined_version_is_no_way_back(world: World) -> None:
     )
 
 
-def test_another_model_under_the_number_of_one_that_served(world: World) -> None:
+def test_a_version_recreated_with_another_digest_is_refused(world: World) -> None:
     world.serve(1, 2)
     world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v1")
     body = world.cluster.publish(1)

@@ -1,4 +1,4 @@
-"""How a version comes to serve, or fails to: the rows of the tables in docs/modeldeployment.md on candidates."""
+"""How a candidate becomes active or fails: the rows about candidates in docs/modeldeployment.md."""
 
 import pytest
 
@@ -16,10 +16,10 @@ def world() -> World:
     return new_world()
 
 
-# ---- from nothing to serving -----------------------------------------------------------------------------------------
+# ---- the first versions ----------------------------------------------------------------------------------------------
 
 
-def test_no_version_yet(world: World) -> None:
+def test_a_deployment_without_a_version_is_pending(world: World) -> None:
     assert world.status["phase"] == "Pending"
     assert world.condition_of("Ready")[:2] == ("False", "WaitingForVersion")
     assert world.condition_of("Reconciling")[0] == "True"
@@ -27,7 +27,7 @@ def test_no_version_yet(world: World) -> None:
     assert "url" not in world.status
 
 
-def test_the_first_version_serves(world: World) -> None:
+def test_the_first_version_becomes_active(world: World) -> None:
     world.cluster.publish(1)
     world.operator.settle()
     assert world.status["phase"] == "Progressing"
@@ -44,7 +44,7 @@ def test_the_first_version_serves(world: World) -> None:
     assert {"RolloutStarted", "Promoted"} <= set(events_of(world.cluster))
 
 
-def test_the_status_says_where_requests_go(world: World) -> None:
+def test_the_status_shows_the_traffic(world: World) -> None:
     world.cluster.publish(1)
     world.operator.settle()
     assert world.status["traffic"] == [{"version": 1, "weight": 0, "role": "Warm"}], "no Service yet"
@@ -59,7 +59,7 @@ def test_the_status_says_where_requests_go(world: World) -> None:
     assert world.status["traffic"] == [{"version": 2, "weight": 100, "role": "Live"}, old]
 
 
-def test_the_policy_takes_the_highest_validated_version_and_never_a_lower_one(world: World) -> None:
+def test_the_policy_selects_the_highest_validated_version(world: World) -> None:
     world.cluster.publish(1)
     world.cluster.publish(2)
     world.cluster.publish(3, good=False)
@@ -69,7 +69,7 @@ def test_the_policy_takes_the_highest_validated_version_and_never_a_lower_one(wo
     assert world.cluster.version_phase(3) == "Rejected"
 
 
-def test_a_newer_version_that_was_refused_is_told(world: World) -> None:
+def test_a_newer_rejected_version_is_reported(world: World) -> None:
     world.cluster.publish(1, good=False)
     world.operator.go_on()
     assert world.condition_of("NewerVersionRejected")[:2] == ("True", "GatesNotMet")
@@ -80,23 +80,23 @@ def test_a_newer_version_that_was_refused_is_told(world: World) -> None:
     assert world.status["activeTrainedTime"] == made
     world.cluster.publish(3, good=False)
     world.operator.go_on()
-    told = (
+    expected = (
         "True",
         "GatesNotMet",
         "version 3 was rejected, version 2 keeps serving: 1 of 1 gates not met: mae 2.5: required",
     )
     status, reason, message = world.condition_of("NewerVersionRejected")
-    assert (status, reason, message[: len(told[2])]) == told
+    assert (status, reason, message[: len(expected[2])]) == expected
     assert world.condition_of("Ready")[:2] == ("True", "Serving")
     assert (world.condition_of("Reconciling")[0], world.condition_of("Stalled")[0]) == ("", "")
     world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
     world.operator.go_on()
-    assert world.status["activeTrainedTime"] == made, "it is known although its ModelVersion is gone"
+    assert world.status["activeTrainedTime"] == made, "the time is known although the ModelVersion is gone"
     world.serve(4)
     assert world.condition_of("NewerVersionRejected")[0] == ""
 
 
-def test_requests_move_when_all_pods_are_ready_and_not_before(world: World) -> None:
+def test_requests_switch_when_all_pods_are_ready(world: World) -> None:
     world.edit(serving={"replicas": 2})
     world.serve(1)
     world.cluster.publish(2)
@@ -113,7 +113,7 @@ def test_requests_move_when_all_pods_are_ready_and_not_before(world: World) -> N
 
 
 @pytest.mark.parametrize(("keep", "stays"), [(300, 300), (0, DRAIN_SECONDS)])
-def test_the_version_before_stays_for_a_while(world: World, keep: int, stays: int) -> None:
+def test_the_previous_version_is_kept_warm(world: World, keep: int, stays: int) -> None:
     world.edit(rollout={"keepWarmSeconds": keep})
     world.cluster.publish(1)
     world.operator.go_on()
@@ -128,10 +128,10 @@ def test_the_version_before_stays_for_a_while(world: World, keep: int, stays: in
     assert world.deployments == ["shop-v1", "shop-v2"]
     world.operator.go_on(1)
     assert world.deployments == ["shop-v2"]
-    assert world.status["previousVersion"] == 1, "the way back is known, only its pods are gone"
+    assert world.status["previousVersion"] == 1, "the rollback target is known, only its pods are gone"
 
 
-def test_a_newer_version_takes_the_place_of_a_candidate(world: World) -> None:
+def test_a_newer_version_replaces_a_candidate(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "hangs"
     world.serve(2, 3)
@@ -144,7 +144,7 @@ def test_a_newer_version_takes_the_place_of_a_candidate(world: World) -> None:
 # ---- a candidate that fails ------------------------------------------------------------------------------------------
 
 
-def test_a_corrupt_artifact_is_rejected_with_the_servers_sentence(world: World) -> None:
+def test_a_corrupt_artifact_is_rejected_with_the_message_of_the_server(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "corrupt"
     world.cluster.publish(2)
@@ -172,7 +172,7 @@ def test_a_corrupt_artifact_is_rejected_with_the_servers_sentence(world: World) 
     assert world.condition_of("RolledBack")[0] == ""
 
 
-def test_a_candidate_that_is_not_ready_in_time(world: World) -> None:
+def test_a_candidate_that_is_not_ready_in_time_is_rejected(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "hangs"
     world.cluster.publish(2)
@@ -184,7 +184,7 @@ def test_a_candidate_that_is_not_ready_in_time(world: World) -> None:
     assert world.status["rejectedVersions"][0]["reason"] == "ProgressDeadlineExceeded"
 
 
-def test_an_edit_of_the_spec_gives_a_candidate_its_time_again(world: World) -> None:
+def test_an_edit_of_the_spec_restarts_the_deadline_of_a_candidate(world: World) -> None:
     world.cluster.health[1] = "hangs"
     world.cluster.publish(1)
     world.operator.go_on(58.0)
@@ -195,8 +195,8 @@ def test_an_edit_of_the_spec_gives_a_candidate_its_time_again(world: World) -> N
     assert "candidateVersion" not in world.status
 
 
-def test_a_change_of_the_number_of_pods_gives_a_candidate_no_more_time(world: World) -> None:
-    """An autoscaler may change it every few seconds."""
+def test_a_change_of_replicas_does_not_restart_the_deadline(world: World) -> None:
+    """An autoscaler may change the number every few seconds."""
     world.cluster.health[1] = "hangs"
     world.cluster.publish(1)
     for replicas in (2, 3, 2, 3):
@@ -206,7 +206,7 @@ def test_a_change_of_the_number_of_pods_gives_a_candidate_no_more_time(world: Wo
     assert world.status["rejectedVersions"][0]["reason"] == "ProgressDeadlineExceeded"
 
 
-def test_the_number_of_pods_is_told_as_an_autoscaler_reads_it(world: World) -> None:
+def test_the_status_has_replicas_and_selector_for_an_autoscaler(world: World) -> None:
     assert (world.status["replicas"], "selector" in world.status) == (0, False)
     world.serve(1)
     world.edit(serving={"replicas": 3})
@@ -219,7 +219,7 @@ def test_the_number_of_pods_is_told_as_an_autoscaler_reads_it(world: World) -> N
 
 
 def publish_failing(world: World, how: Health, times: int) -> None:
-    """Publish version 2 beside version 1 that serves, and let its server end so often."""
+    """Publish version 2 beside the active version 1, and restart its server so often."""
     world.serve(1)
     world.cluster.health[2] = how
     world.cluster.publish(2)
@@ -229,7 +229,7 @@ def publish_failing(world: World, how: Health, times: int) -> None:
         world.operator.go_on(2.0)
 
 
-def test_a_candidate_that_crashes_again_and_again(world: World) -> None:
+def test_a_candidate_that_crashes_repeatedly_is_rejected(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "crashes"
     world.cluster.publish(2)
@@ -241,16 +241,16 @@ def test_a_candidate_that_crashes_again_and_again(world: World) -> None:
     assert world.status["rejectedVersions"][0]["reason"] == "CrashLoop"
 
 
-def test_a_storage_that_does_not_answer_is_not_the_versions_fault(world: World) -> None:
+def test_an_unavailable_storage_does_not_reject_the_version(world: World) -> None:
     publish_failing(world, "upstream", 5)
     assert world.status["candidateVersion"] == 2
     assert "ended with exit code 69" in world.condition_of("Reconciling")[2]
 
 
-def test_pods_from_before_an_edit_say_nothing_about_it(world: World) -> None:
+def test_pods_from_before_an_edit_do_not_count(world: World) -> None:
     publish_failing(world, "crashes", 2)
     world.edit(serving={"podLabels": {"memory": "more"}})
-    world.cluster.crash()  # the old pod for the third time: it stays until the new one is ready
+    world.cluster.crash()  # the third restart of the old pod, which stays until the new one is ready
     world.operator.go_on(6.0)
     assert world.status["candidateVersion"] == 2
     world.cluster.health[2] = "loads"
@@ -258,7 +258,7 @@ def test_pods_from_before_an_edit_say_nothing_about_it(world: World) -> None:
     assert world.status["activeVersion"] == 2
 
 
-def test_credentials_that_are_refused_are_not_the_versions_fault(world: World) -> None:
+def test_refused_credentials_do_not_reject_the_version(world: World) -> None:
     publish_failing(world, "refused", 5)
     assert world.status["candidateVersion"] == 2
     assert "ended with exit code 77" in world.condition_of("Reconciling")[2]
@@ -267,7 +267,7 @@ def test_credentials_that_are_refused_are_not_the_versions_fault(world: World) -
     assert world.status["activeVersion"] == 2
 
 
-def test_nothing_serves_and_the_only_version_fails(world: World) -> None:
+def test_a_deployment_whose_only_version_fails_is_failed(world: World) -> None:
     world.cluster.health[1] = "hangs"
     world.cluster.publish(1)
     world.operator.go_on(61.0)
@@ -280,7 +280,7 @@ def test_nothing_serves_and_the_only_version_fails(world: World) -> None:
     assert world.cluster.version_phase(1) == "Validated"
 
 
-def test_pods_that_may_not_be_made_are_not_the_versions_fault(world: World) -> None:
+def test_a_quota_does_not_reject_the_version(world: World) -> None:
     world.serve(1)
 
     def quota(verb: str, resource: Resource, after: bool) -> None:
@@ -301,7 +301,7 @@ def test_pods_that_may_not_be_made_are_not_the_versions_fault(world: World) -> N
     assert world.status["activeVersion"] == 2
 
 
-def test_a_spec_that_cannot_be_rendered_is_not_the_versions_fault(world: World) -> None:
+def test_an_invalid_spec_does_not_reject_the_version(world: World) -> None:
     world.cluster.health[1] = "hangs"
     world.cluster.publish(1)
     world.operator.go_on()
@@ -311,7 +311,7 @@ def test_a_spec_that_cannot_be_rendered_is_not_the_versions_fault(world: World) 
     assert world.condition_of("Stalled")[1] == "InvalidSpec"
 
 
-def test_a_candidate_whose_version_is_deleted(world: World) -> None:
+def test_a_candidate_whose_version_is_deleted_is_dropped(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "hangs"
     world.cluster.publish(2)
@@ -323,26 +323,26 @@ def test_a_candidate_whose_version_is_deleted(world: World) -> None:
     assert "CandidateDropped" in events_of(world.cluster)
 
 
-def test_an_image_that_cannot_be_pulled_is_told(world: World) -> None:
+def test_an_image_that_cannot_be_pulled_is_reported(world: World) -> None:
     world.cluster.health[1] = "hangs"
     world.cluster.publish(1)
     world.operator.go_on()
     name, pod = next(iter(world.cluster.of(PODS).items()))
-    waiting = {"waiting": {"reason": "ErrImagePull", "message": "not found"}}
-    containers = [{**pod["status"]["containerStatuses"][0], "state": waiting}]
+    state = {"waiting": {"reason": "ErrImagePull", "message": "not found"}}
+    containers = [{**pod["status"]["containerStatuses"][0], "state": state}]
     world.cluster.change(PODS, NAMESPACE, name, status={**pod["status"], "containerStatuses": containers})
     world.operator.go_on(6.0)
     assert "0 of 1 pods of version 1 are ready; pod" in world.condition_of("Reconciling")[2]
     assert "ErrImagePull: not found" in world.condition_of("Ready")[2]
 
 
-# ---- waiting for a person --------------------------------------------------------------------------------------------
+# ---- promotion by a user --------------------------------------------------------------------------------------------
 
 
-def test_promotion_by_hand(world: World) -> None:
+def test_a_candidate_can_wait_for_promotion(world: World) -> None:
     world.edit(rollout={"autoPromote": False, "progressDeadlineSeconds": 60})
     world.serve(1)
-    assert world.status["activeVersion"] == 1, "the first version has nobody to take requests from"
+    assert world.status["activeVersion"] == 1, "the first version needs no promotion"
     world.serve(2)
     assert world.status["phase"] == "AwaitingPromotion"
     assert world.condition_of("Reconciling")[1] == "AwaitingPromotion"
@@ -356,7 +356,7 @@ def test_promotion_by_hand(world: World) -> None:
     assert world.history()[0] == (3, "Active", "alice")
 
 
-def test_a_candidate_that_waits_and_loses_its_pods_gets_its_time_again(world: World) -> None:
+def test_a_waiting_candidate_that_loses_its_pods_gets_a_new_deadline(world: World) -> None:
     world.edit(rollout={"autoPromote": False, "progressDeadlineSeconds": 60})
     world.serve(1, 2)
     world.cluster.tick(600)

@@ -1,4 +1,4 @@
-"""What a ModelDeployment's spec decides: versions that Git pins, two for one model, specs that cannot be read."""
+"""What the spec of a ModelDeployment decides: pinned versions, two deployments for one model, invalid specs."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def world() -> World:
     return new_world()
 
 
-# ---- Git says which --------------------------------------------------------------------------------------------------
+# ---- pinned versions -------------------------------------------------------------------------------------------------
 
 
 def pinned(pin: str) -> dict[str, str]:
@@ -22,7 +22,7 @@ def pinned(pin: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("pin", ["1", f"sha256:{1:064x}"])
-def test_a_pin_of_a_lower_version_goes_back_without_quarantine(world: World, pin: str) -> None:
+def test_a_pin_on_a_lower_version_switches_without_quarantine(world: World, pin: str) -> None:
     world.serve(1, 2)
     world.edit(version=pinned(pin))
     assert world.status["activeVersion"] == 1
@@ -36,7 +36,7 @@ def test_a_pin_of_a_lower_version_goes_back_without_quarantine(world: World, pin
 
 
 @pytest.mark.parametrize(
-    ("pin", "reason", "sentence"),
+    ("pin", "reason", "message"),
     [
         ("9", "PinnedVersionNotFound", "no ModelVersion of model m matches spec.version.pin '9'"),
         ("sha256:" + "f" * 64, "PinnedVersionNotFound", "no ModelVersion of model"),
@@ -44,13 +44,13 @@ def test_a_pin_of_a_lower_version_goes_back_without_quarantine(world: World, pin
         ("2", "PinnedVersionQuarantined", "version 2 is pinned but quarantined (ManualRollback"),
     ],
 )
-def test_a_pin_that_cannot_be_honoured(world: World, pin: str, reason: str, sentence: str) -> None:
+def test_a_pin_that_cannot_be_served_stalls(world: World, pin: str, reason: str, message: str) -> None:
     world.serve(1, 2)
     world.act("rollback/1/t1")
     world.cluster.publish(3, good=False)
     world.edit(version=pinned(pin))
     assert world.condition_of("Stalled")[:2] == ("True", reason)
-    assert sentence in world.condition_of("Stalled")[2]
+    assert message in world.condition_of("Stalled")[2]
     assert world.condition_of("Ready")[0] == "True"
     assert world.status["activeVersion"] == world.cluster.served() == 1
     assert reason in events_of(world.cluster)
@@ -65,7 +65,7 @@ def test_the_quarantine_of_a_pinned_version_is_lifted(world: World) -> None:
     assert world.condition_of("Stalled")[0] == ""
 
 
-def test_a_pinned_version_that_fails_is_told_until_git_changes(world: World) -> None:
+def test_a_failed_pinned_version_stalls_until_the_spec_changes(world: World) -> None:
     world.edit(version=pinned("1"))
     world.serve(1)
     world.edit(version=pinned("2"))
@@ -80,17 +80,17 @@ def test_a_pinned_version_that_fails_is_told_until_git_changes(world: World) -> 
     assert world.status["phase"] == "Serving"
 
 
-def test_verbs_do_not_argue_with_a_pin(world: World) -> None:
+def test_actions_against_a_pin_are_refused(world: World) -> None:
     world.serve(1, 2)
     world.edit(version=pinned("2"))
     assert "spec.version.pin selects the version that serves" in world.act("rollback/previous/t1")
     assert "the version is pinned" in world.act("hold/t2")
 
 
-# ---- two for one model, specs that cannot be read --------------------------------------------------------------------
+# ---- two deployments for one model, invalid specs --------------------------------------------------------------------
 
 
-def test_the_older_of_two_serves(world: World) -> None:
+def test_the_older_of_two_deployments_serves(world: World) -> None:
     world.serve(1)
     world.cluster.tick(5)
     world.cluster.deploy("late")
@@ -114,7 +114,7 @@ def test_the_older_of_two_serves(world: World) -> None:
     assert world.cluster.condition("Stalled", "late") is None
 
 
-def test_a_spec_that_passed_an_older_schema(world: World) -> None:
+def test_an_invalid_spec_stalls_and_keeps_serving(world: World) -> None:
     world.serve(1)
     world.edit(serving={"replicas": "two"})
     assert world.condition_of("Stalled")[1] == "InvalidSpec"
@@ -123,7 +123,7 @@ def test_a_spec_that_passed_an_older_schema(world: World) -> None:
     assert world.cluster.served() == 1
 
 
-def test_a_variable_that_is_the_operators(world: World) -> None:
+def test_a_variable_of_the_operator_stalls(world: World) -> None:
     world.serve(1)
     world.edit(serving={"env": [{"name": "TRAINYARD_MODEL_NAME", "value": "x"}]})
     assert world.condition_of("Stalled")[1] == "InvalidSpec"

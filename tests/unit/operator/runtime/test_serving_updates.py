@@ -1,4 +1,4 @@
-"""A new release of the operator renders every Deployment anew: only a few at a time exchange their pods."""
+"""A new release of the operator changes every Deployment: only a limited number is updated at a time."""
 
 from itertools import pairwise
 from typing import Any
@@ -53,7 +53,7 @@ def changed(world: World) -> set[str]:
     return {name for name in world.cluster.of(DEPLOYMENTS) if image_of(world.cluster, name) == "server:next"}
 
 
-def test_at_most_so_many_at_a_time_and_all_of_them_in_the_end() -> None:
+def test_updates_are_limited_and_all_are_made_in_the_end() -> None:
     world = many()
     upgrade(world.operator, 2)
     steps = [0]
@@ -72,7 +72,7 @@ def test_at_most_so_many_at_a_time_and_all_of_them_in_the_end() -> None:
     assert world.cluster.writes[writes:] == []
 
 
-def test_a_new_server_that_never_gets_ready_stops_where_it_began() -> None:
+def test_a_new_server_that_is_never_ready_stops_the_update() -> None:
     world = many()
     world.cluster.broken.add("server:next")
     upgrade(world.operator, 2)
@@ -82,28 +82,28 @@ def test_a_new_server_that_never_gets_ready_stops_where_it_began() -> None:
     assert all((world.cluster.condition("Ready", f"serve-{m}") or {})["status"] == "True" for m in MODELS)
 
 
-def test_without_a_limit_all_at_once() -> None:
+def test_without_a_limit_all_are_updated_at_once() -> None:
     world = many()
     upgrade(world.operator, 0)
     world.operator.settle()
     assert len(changed(world)) == len(MODELS)
 
 
-def test_who_waits_says_so_and_serves() -> None:
+def test_a_delayed_update_is_reported_and_keeps_serving() -> None:
     world = many()
     upgrade(world.operator, 2)
     world.operator.settle()
-    waiting = [f"serve-{m}" for m in MODELS if f"serve-{m}-v1" not in changed(world)]
-    assert len(waiting) == len(MODELS) - 2
-    told = world.cluster.condition("Ready", waiting[0]) or {}
-    assert (told["status"], "server.maxConcurrentUpdates" in told["message"]) == ("True", True)
+    delayed = [f"serve-{m}" for m in MODELS if f"serve-{m}-v1" not in changed(world)]
+    assert len(delayed) == len(MODELS) - 2
+    condition = world.cluster.condition("Ready", delayed[0]) or {}
+    assert (condition["status"], "server.maxConcurrentUpdates" in condition["message"]) == ("True", True)
     world.operator.go_on(60.0)
     world.operator.go_on(60.0)
     world.operator.go_on(60.0)
     assert all("in turn" not in (world.cluster.condition("Ready", f"serve-{m}") or {})["message"] for m in MODELS)
 
 
-def test_what_a_user_asks_for_waits_for_nobody() -> None:
+def test_an_edit_by_a_user_is_not_delayed() -> None:
     world = many()
     upgrade(world.operator, 2)
     world.operator.settle()
@@ -113,7 +113,7 @@ def test_what_a_user_asks_for_waits_for_nobody() -> None:
     assert f"serve-{last}-v1" in changed(world)
 
 
-def test_the_version_before_stays_as_it_served_and_can_be_gone_back_to(world: World) -> None:
+def test_the_previous_version_is_not_updated_and_can_be_rolled_back_to(world: World) -> None:
     world.serve(1, 2)
     upgrade(world.operator, 5)
     world.operator.go_on(1.0)
@@ -127,7 +127,7 @@ def test_the_version_before_stays_as_it_served_and_can_be_gone_back_to(world: Wo
     assert image_of(world.cluster, "shop-v1") == "server:next"
 
 
-# ---- children that the API server does not take ----------------------------------------------------------------------
+# ---- children that the API server refuses ----------------------------------------------------------------------------
 
 REFUSALS = (
     ForbiddenError(403, "Forbidden", 'admission webhook "labels" denied the request: label owner is missing'),
@@ -138,7 +138,7 @@ REFUSALS = (
 
 @pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error.status))
 @pytest.mark.parametrize("resource", [DEPLOYMENTS, SERVICES], ids=lambda resource: resource.plural)
-def test_a_child_that_a_policy_refuses_comes_once_it_may(world: World, resource: Resource, error: ApiError) -> None:
+def test_a_child_refused_by_a_policy_is_created_once_allowed(world: World, resource: Resource, error: ApiError) -> None:
     def policy(verb: str, kind: Resource, after: bool) -> None:
         if kind == resource and verb in ("create", "apply") and not after:
             raise error
@@ -153,7 +153,7 @@ def test_a_child_that_a_policy_refuses_comes_once_it_may(world: World, resource:
         world.cluster.tick(outcome.after)
     assert "label owner is missing" in world.condition_of("Ready")[2]
     assert pauses[0] == 10.0
-    assert pauses == sorted(pauses), "ever longer"
+    assert pauses == sorted(pauses), "the pauses grow"
     assert pauses[-1] == 60.0
     assert "rejectedVersions" not in world.status
     world.cluster.hook = no_fault

@@ -1,4 +1,4 @@
-"""A container that stays after ours keeps its pod, and does not keep a training that is over."""
+"""A sidecar that keeps running after the trainer keeps the pod, but not the training."""
 
 from tests.unit.operator.cluster import events_of
 from tests.unit.operator.runtime.test_interruptions import running
@@ -7,7 +7,7 @@ from tests.unit.operator.training import reason_of
 from trainyard_operator.kube.port import EVENTS, JOBS
 
 
-def test_a_training_that_is_over_ends_although_a_sidecar_stays() -> None:
+def test_a_completed_training_ends_even_if_a_sidecar_runs() -> None:
     world = running()
     world.cluster.leave_sidecar("a-1", 0, result_text())
     status = world.settle()
@@ -17,7 +17,7 @@ def test_a_training_that_is_over_ends_although_a_sidecar_stays() -> None:
     assert "container proxy of pod a-1-pod still ran" in event["note"]
 
 
-def test_a_training_that_failed_beside_a_sidecar_is_tried_again() -> None:
+def test_a_failed_training_with_a_sidecar_is_retried() -> None:
     world = running()
     world.cluster.leave_sidecar("a-1", 69, failure_text("UpstreamUnavailable", "no S3"))
     status = world.settle()
@@ -29,8 +29,8 @@ def test_a_training_that_failed_beside_a_sidecar_is_tried_again() -> None:
     assert "ContainerStayed" in events_of(world.cluster)
 
 
-def test_a_short_training_beside_a_sidecar_ends_too() -> None:
-    """It ended before anyone saw it run."""
+def test_a_short_training_with_a_sidecar_ends() -> None:
+    """It ended before the operator observed it running."""
     world = running()
     world.operator.restart()
     world.cluster.leave_sidecar("a-1", 0, result_text())

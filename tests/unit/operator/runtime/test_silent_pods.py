@@ -1,4 +1,4 @@
-"""A pod that cannot come: the cause stands in an Event of the Job or of the pod alone, and the status quotes it."""
+"""A pod that cannot start: the cause is only in an Event of the Job or of the pod, and the status quotes it."""
 
 import pytest
 
@@ -18,22 +18,22 @@ REFUSALS = (
 
 
 @pytest.mark.parametrize("why", REFUSALS)
-def test_a_job_whose_pods_are_refused_says_why_after_30_seconds(why: str) -> None:
+def test_the_refusal_of_pods_is_reported_after_30_seconds(why: str) -> None:
     world = World()
     world.settle()
     world.cluster.refuse_pods("a-1", why)
     assert message_of(world.settle()) == "waiting for a pod of Job a-1"
-    said = f'waiting for a pod of Job a-1; FailedCreate: Error creating: pods of Job "a-1" is forbidden: {why}'
-    assert message_of(world.later(31)) == said
+    expected = f'waiting for a pod of Job a-1; FailedCreate: Error creating: pods of Job "a-1" is forbidden: {why}'
+    assert message_of(world.later(31)) == expected
     world.cluster.refuse_pods("a-1", why)
     before = len(world.cluster.writes)
-    assert message_of(world.later(400)) == said
-    assert world.cluster.writes[before:] == [], "another pod name is no news"
+    assert message_of(world.later(400)) == expected
+    assert world.cluster.writes[before:] == [], "another pod name is not a change"
     world.cluster.start_pod("a-1")
     assert world.settle()["phase"] == "Running"
 
 
-def test_without_the_right_to_read_events_the_deadline_holds_all_the_same() -> None:
+def test_without_permission_to_read_events_the_deadline_still_holds() -> None:
     world = World(pendingDeadlineSeconds=60)
     world.cluster.events_readable = False
     world.settle()
@@ -53,7 +53,7 @@ def test_the_newest_event_is_quoted() -> None:
     assert message_of(world.settle()).endswith("exceeded quota: new")
 
 
-def test_a_pod_that_hangs_in_container_creating_says_why() -> None:
+def test_a_pod_that_hangs_in_container_creating_gives_the_cause() -> None:
     world = World()
     world.settle()
     world.cluster.hold_pod("a-1", "")
@@ -65,7 +65,7 @@ def test_a_pod_that_hangs_in_container_creating_says_why() -> None:
     assert message_of(world.later(31)) == f"waiting for a pod of Job a-1; pod a-1-pod: FailedMount: {note}"
 
 
-def test_the_refusal_of_a_replacement_is_quoted_and_ends_with_the_deadline() -> None:
+def test_the_refusal_of_a_replacement_is_quoted_until_the_deadline() -> None:
     world = running(pendingDeadlineSeconds=600)
     world.cluster.tick(3600)
     world.cluster.remove(PODS, NAMESPACE, "a-1-pod")

@@ -1,4 +1,4 @@
-"""The store never goes back in time, whatever order watches, lists and answers come in."""
+"""The store never goes back in time, whatever the order of watch events, lists and responses."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def job(attempt: int = 1, version: int = 1, **metadata: Any) -> dict[str, Any]:
     return rendered
 
 
-def test_old_news_is_ignored() -> None:
+def test_old_events_are_ignored() -> None:
     store = Store(KINDS)
     assert store.apply("TrainingJob", body(10, phase="Running")) == {KEY}
     assert not store.apply("TrainingJob", body(9, phase="Starting"))
@@ -56,16 +56,16 @@ def test_old_news_is_ignored() -> None:
     assert store.stored_status(KEY) == {"phase": "Running"}
 
 
-def test_versions_are_numbers() -> None:
+def test_resource_versions_are_compared_as_numbers() -> None:
     store = Store(KINDS)
     store.apply("TrainingJob", body(9))
     assert store.apply("TrainingJob", body(10)) == {KEY}
 
 
-def test_another_object_of_the_same_name_in_the_same_second() -> None:
+def test_events_of_an_earlier_object_of_the_same_name_are_ignored() -> None:
     store = Store(KINDS)
     store.apply("TrainingJob", body(5, uid="new"))
-    assert not store.apply("TrainingJob", body(4, uid="old", phase="Running")), "the answer to a late write"
+    assert not store.apply("TrainingJob", body(4, uid="old", phase="Running")), "the response to a late write"
     assert not store.apply("TrainingJob", body(4, uid="old"), deleted=True)
     found = store.get(TRAINING_JOB, *KEY[:2])
     assert found is not None
@@ -73,7 +73,7 @@ def test_another_object_of_the_same_name_in_the_same_second() -> None:
     assert store.apply("TrainingJob", body(7, uid="newer")) == {KEY}
 
 
-def test_the_deleted_stay_deleted_until_they_are_made_again() -> None:
+def test_deleted_objects_stay_deleted_until_they_are_created_again() -> None:
     store = Store(KINDS)
     store.apply("TrainingJob", body(5))
     assert store.apply("TrainingJob", body(6), deleted=True) == {KEY}
@@ -107,31 +107,31 @@ def test_children_are_found_by_the_uid_of_their_owner() -> None:
         {"name": "diabetes-copy-2"},
     ],
 )
-def test_a_job_that_is_no_child_is_ignored(metadata: dict[str, Any]) -> None:
+def test_a_job_that_is_not_a_child_is_ignored(metadata: dict[str, Any]) -> None:
     assert not Store(KINDS).apply("Job", job(**metadata))
 
 
-def test_a_child_whose_label_was_edited_keeps_its_attempt() -> None:
+def test_a_child_with_an_edited_label_keeps_its_attempt() -> None:
     store = Store(KINDS)
     labels = {**job()["metadata"]["labels"], "trainyard.dev/attempt": "seven", "trainyard.dev/trainingjob": "another"}
     store.apply("Job", job(labels=labels))
     assert [child.attempt for child in store.children(JOB, NAMESPACE, "uid-tj")] == [1]
 
 
-def test_a_child_in_another_namespace_is_nobodys() -> None:
+def test_a_child_in_another_namespace_does_not_count() -> None:
     store = Store(KINDS)
     store.apply("Job", job(namespace="elsewhere"))
     assert store.children(JOB, NAMESPACE, "uid-tj") == ()
 
 
-def test_a_child_that_lost_its_labels_is_gone() -> None:
+def test_a_child_without_its_labels_is_dropped() -> None:
     store = Store(KINDS)
     store.apply("Job", job())
     assert store.apply("Job", job(version=2, labels={})) == {KEY}
     assert store.children(JOB, NAMESPACE, "uid-tj") == ()
 
 
-def test_what_changes_while_a_list_is_read_is_not_pruned() -> None:
+def test_objects_changed_during_a_list_are_not_pruned() -> None:
     store = Store(KINDS)
     store.apply("TrainingJob", body(1))
     before = store.names("TrainingJob")
@@ -141,7 +141,7 @@ def test_what_changes_while_a_list_is_read_is_not_pruned() -> None:
     assert store.get(TRAINING_JOB, *KEY[:2]) is None
 
 
-def test_of_many_objects_at_rest_the_views_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_most_recently_used_views_of_finished_objects_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainyard_operator.runtime.store.VIEWS_AT_REST", 2)
     store, phases = Store(KINDS), {"a": "Succeeded", "b": "Failed", "c": "Cancelled", "d": "Running"}
     for version, (name, phase) in enumerate(phases.items(), start=1):
@@ -157,7 +157,7 @@ def test_of_many_objects_at_rest_the_views_used_last_are_kept(monkeypatch: pytes
     assert store.get(TRAINING_JOB, *d[:2]) is first[d], "it is not at rest"
 
 
-def test_new_until_the_operator_has_written() -> None:
+def test_an_object_is_new_until_the_operator_has_written() -> None:
     store = Store(KINDS)
     store.apply("TrainingJob", body(1, observedGeneration=-1))
     assert store.is_new(KEY)
@@ -165,7 +165,7 @@ def test_new_until_the_operator_has_written() -> None:
     assert not store.is_new(KEY)
 
 
-def test_resync_fills_prunes_and_wakes() -> None:
+def test_resync_fills_prunes_and_notifies() -> None:
     cluster = Cluster()
     woken: set[Key] = set()
     store = Store(KINDS, wake=woken.add)
@@ -186,7 +186,7 @@ def test_resync_fills_prunes_and_wakes() -> None:
     assert store.count("TrainingJob") == 1
 
 
-def test_the_store_wakes_all_but_the_one_whose_turn_it_is() -> None:
+def test_the_store_notifies_all_but_the_object_being_reconciled() -> None:
     woken: list[Key] = []
     store = Store(KINDS, wake=woken.append)
     store.apply("TrainingJob", body(1))
@@ -200,7 +200,7 @@ def test_the_store_wakes_all_but_the_one_whose_turn_it_is() -> None:
 
 @settings(deadline=None)
 @given(st.permutations(range(1, 7)), st.integers(1, 6))
-def test_any_order_ends_in_the_newest_state(order: list[int], deleted: int) -> None:
+def test_any_order_of_events_ends_in_the_newest_state(order: list[int], deleted: int) -> None:
     store = Store(KINDS)
     for version in order:
         store.apply("TrainingJob", body(version, phase="Running"), deleted=version == deleted)

@@ -1,4 +1,4 @@
-"""The running operator beside an object whose status it cannot read: one Event, no write, and the others go on."""
+"""The running operator with an object whose status it cannot read: one Event, no write, and others continue."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ from trainyard_operator.kube.port import (
 from trainyard_operator.runtime.reconciler import Outcome
 
 
-def told(cluster: Cluster) -> list[str]:
-    """Return who was told to be unreadable."""
+def reported(cluster: Cluster) -> list[str]:
+    """Return the names of the objects that were reported as unreadable."""
     return [body["regarding"]["name"] for body in cluster.of(EVENTS).values() if body["reason"] == REASON]
 
 
@@ -35,13 +35,13 @@ def untouched(cluster: Cluster, resource: Resource, name: str, phase: str) -> bo
     return bool(cluster.of(resource)[name]["status"]["phase"] == phase)
 
 
-async def test_a_job_of_another_release_is_told_of_and_its_namesakes_train() -> None:
+async def test_an_unreadable_job_is_reported_and_other_jobs_of_its_model_train() -> None:
     cluster = Cluster()
     cluster.submit("strange", {**SPEC, "modelName": "m"})
     cluster.of(TRAINING_JOBS)["strange"]["status"] = {"phase": "Hibernating"}
     async with running(cluster) as runtime:
         cluster.submit("a", {**SPEC, "modelName": "m"})
-        await until("the Event", lambda: told(cluster) == ["strange"])
+        await until("the Event", lambda: reported(cluster) == ["strange"])
         await until("Starting", lambda: cluster.status("a").get("phase") == "Starting")
         facts = runtime.directory.find("trainingjobs", NAMESPACE, "strange")
         assert facts is not None
@@ -52,18 +52,18 @@ async def test_a_job_of_another_release_is_told_of_and_its_namesakes_train() -> 
         await until("the job to queue up", lambda: cluster.status("strange").get("phase") == "Queued")
 
 
-def test_it_is_told_once_and_not_tried_hotly() -> None:
+def test_an_unreadable_job_is_reported_once_and_retried_slowly() -> None:
     cluster = Cluster()
     cluster.submit("a", SPEC)
     cluster.of(TRAINING_JOBS)["a"]["status"] = {"phase": "Hibernating"}
     operator = StepOperator(cluster)
     for _ in range(3):
         assert operator.reconcile("a") == Outcome(after=REPEAT_SECONDS)
-    assert told(cluster) == ["a"]
+    assert reported(cluster) == ["a"]
     assert cluster.writes == [("create", "events")]
 
 
-def test_a_running_job_that_cannot_be_read_keeps_its_place_until_its_pods_are_gone() -> None:
+def test_an_unreadable_running_job_keeps_its_capacity_until_its_pods_are_gone() -> None:
     cluster = Cluster()
     operator = StepOperator(cluster)
     cluster.submit("a", {**SPEC, "modelName": "m"})
@@ -90,24 +90,24 @@ def serving(*numbers: int) -> World:
     return world
 
 
-def test_the_version_that_serves_cannot_be_read() -> None:
-    """It goes on, follows the spec, and gives way to a newer one."""
+def test_an_unreadable_active_version_keeps_serving() -> None:
+    """The version keeps serving, follows the spec, and is replaced by a newer one."""
     world = serving(1)
     rewrite(world.cluster, MODEL_VERSIONS, f"{MODEL}-v1", phase="Hibernating")
     world.operator.go_on(60.0)
-    assert told(world.cluster) == [f"{MODEL}-v1"]
+    assert reported(world.cluster) == [f"{MODEL}-v1"]
     assert (world.status["phase"], world.status["activeVersion"]) == ("Serving", 1)
     world.edit(serving={"replicas": 2})
     assert world.cluster.of(DEPLOYMENTS)["shop-v1"]["spec"]["replicas"] == 2
     world.serve(2)
     assert (world.status["phase"], world.status["activeVersion"]) == ("Serving", 2)
     assert world.act("rollback/previous/t1").startswith("rolling back to version 1")
-    assert world.status["activeVersion"] == 1, "these very bytes have served before"
+    assert world.status["activeVersion"] == 1, "the same digest has served before"
     assert untouched(world.cluster, MODEL_VERSIONS, f"{MODEL}-v1", "Hibernating")
-    assert told(world.cluster) == [f"{MODEL}-v1"]
+    assert reported(world.cluster) == [f"{MODEL}-v1"]
 
 
-def test_a_candidate_that_cannot_be_read_is_let_go_until_it_can() -> None:
+def test_an_unreadable_candidate_is_dropped_until_it_can_be_read() -> None:
     world = serving(1)
     world.cluster.health[2] = "hangs"
     world.cluster.publish(2)
@@ -124,13 +124,13 @@ def test_a_candidate_that_cannot_be_read_is_let_go_until_it_can() -> None:
     assert world.status["activeVersion"] == 2
 
 
-def test_a_deployment_that_cannot_be_read_goes_on_serving_and_its_versions_wait() -> None:
+def test_an_unreadable_deployment_keeps_serving_and_its_versions_wait() -> None:
     world = serving(1)
     rewrite(world.cluster, MODEL_DEPLOYMENTS, "shop", phase="Hibernating")
     before = [write for write in world.cluster.writes if write[1] != "events"]
     world.cluster.publish(2)
     world.operator.go_on(60.0)
-    assert told(world.cluster) == ["shop"]
+    assert reported(world.cluster) == ["shop"]
     assert [write for write in world.cluster.writes if write[1] != "events"] == before
     assert (world.cluster.version_phase(2), world.cluster.served()) == ("Pending", 1)
     rewrite(world.cluster, MODEL_DEPLOYMENTS, "shop", phase="Serving")

@@ -1,4 +1,4 @@
-"""An upgrade with objects alive: what an earlier release wrote goes on as if nothing had happened."""
+"""An upgrade with existing objects: objects of an earlier release continue unchanged."""
 
 import copy
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ FIRST_WAVE = Path(__file__).parent.parent / "released" / "first_wave.yaml"
 
 
 def load(cluster: Cluster, part: str) -> dict[tuple[str, str], Body]:
-    """Put the objects of an earlier release into a cluster; return them by plural and name."""
+    """Load the objects of an earlier release into a cluster, and return them by plural and name."""
     released: dict[str, Any] = yaml.safe_load(FIRST_WAVE.read_text("utf-8"))
     cluster.now = datetime.fromisoformat(released["now"]).replace(tzinfo=UTC)
     cluster.counter = 1000
@@ -46,7 +46,7 @@ def trained() -> tuple[Cluster, StepOperator, dict[tuple[str, str], Body]]:
     return cluster, StepOperator(cluster), before
 
 
-def test_no_training_begins_again_and_none_is_lost(
+def test_an_upgrade_restarts_no_training_and_loses_none(
     trained: tuple[Cluster, StepOperator, dict[tuple[str, str], Body]],
 ) -> None:
     cluster, operator, before = trained
@@ -58,14 +58,14 @@ def test_no_training_begins_again_and_none_is_lost(
     operator.settle()
     assert cluster.status("runs")["phase"] == "Succeeded"
     assert sorted(cluster.of(JOBS)) == ["done-1", "fails-1", "retries-1", "retries-2", "runs-1"], (
-        "the retry that is due"
+        "only the retry that is due starts"
     )
     for name in ("done", "fails"):
         stored = before["trainingjobs", name]["status"]
-        assert stored.items() <= cluster.status(name).items(), "what the earlier release said of an end stays"
+        assert stored.items() <= cluster.status(name).items(), "the terminal status of the earlier release stays"
 
 
-def test_what_serves_serves_on_and_what_was_rolled_back_stays_so() -> None:
+def test_an_upgrade_keeps_the_active_version_and_the_quarantine() -> None:
     cluster = ServingCluster()
     before = load(cluster, "serving")
     operator = ServingOperator(cluster)
