@@ -1,4 +1,4 @@
-"""The corpus: objects beside the judgement they must get, from pydantic and from the API server alike."""
+"""The corpus: objects with the expected verdict, which pydantic and the API server must both give."""
 
 import copy
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ Part = Literal["spec", "status", "metadata"]
 
 @dataclass(frozen=True)
 class Case:
-    """One object and what must be said of it.
+    """One object and its expected verdict.
 
-    ``refusal`` is a text the answer must hold; ``None`` means the object is accepted. ``unsettled`` cases say only that
-    both judges agree. ``server`` cases are for the API server alone: pydantic cannot tell, and accepts.
+    ``refusal`` is a text that the message must contain; ``None`` means that the object is accepted. For ``unsettled``
+    cases, both judges need only agree. ``server`` cases are for the API server only: pydantic accepts them.
     """
 
     name: str
@@ -40,7 +40,7 @@ def _document(name: str) -> Any:
 
 
 def bases() -> dict[str, Object]:
-    """Return the valid objects by name, with a schedule for each TrainingJob; each call gives fresh copies."""
+    """Return the valid objects by name, with a schedule for each TrainingJob. Each call returns new copies."""
     written: dict[str, Object] = copy.deepcopy(_document("bases.yaml"))
     jobs = {name: thing for name, thing in written.items() if thing["kind"] == "TrainingJob"}
     return written | {_scheduled(name): _schedule_of(thing) for name, thing in jobs.items()}
@@ -51,7 +51,7 @@ def _scheduled(name: str) -> str:
 
 
 def _schedule_of(job: Object) -> Object:
-    """Return a TrainingSchedule with ``job`` as its template: what a job takes, a template takes."""
+    """Return a TrainingSchedule with ``job`` as its template, which accepts the same spec."""
     return {
         "apiVersion": job["apiVersion"],
         "kind": "TrainingSchedule",
@@ -61,12 +61,12 @@ def _schedule_of(job: Object) -> Object:
 
 
 def transitions() -> dict[str, dict[str, Any]]:
-    """Return ``immutable`` and ``mutable``: another value for each spec field of a TrainingJob."""
+    """Return ``immutable`` and ``mutable``: a changed value for each spec field of a TrainingJob."""
     return copy.deepcopy(_document("transitions.yaml")["TrainingJob"])
 
 
 def free_transitions() -> Iterator[tuple[str, str, Any]]:
-    """Yield ``base, field, value``: changes of the other kinds' specs, all of them allowed."""
+    """Yield ``base, field, value``: allowed changes of the specs of the other kinds."""
     for base, fields in _document("transitions.yaml")["free"].items():
         yield from ((base, field, copy.deepcopy(value)) for field, value in fields.items())
 
@@ -90,7 +90,7 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 def rule_cases() -> Iterator[Case]:
-    """Yield the written cases of ``corpus/rules.yaml``, those of a TrainingJob also as a schedule's template."""
+    """Yield the cases of ``corpus/rules.yaml``. Those of a TrainingJob are repeated for a schedule's template."""
     for number, entry in enumerate(_with_templates(_document("rules.yaml"))):
         refusal = entry.get("rule") or entry["field"]
         part = entry.get("part", "spec")
@@ -108,7 +108,7 @@ def rule_cases() -> Iterator[Case]:
 
 
 def _with_templates(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the entries, and each on a job's spec once more on a template with that spec."""
+    """Yield the entries, and repeat each entry about a job's spec for a template with that spec."""
     written = bases()
     for entry in entries:
         yield entry
@@ -122,7 +122,7 @@ def _with_templates(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def pydantic_verdict(thing: Object, part: Part = "spec") -> str | None:
-    """Return what pydantic says against one part of an object, or ``None``."""
+    """Return the errors of pydantic for one part of an object, or ``None``."""
     kind = kind_of(thing)
     if part == "metadata":
         return None

@@ -1,4 +1,4 @@
-"""Every example is a valid object of ours; the API server says the same in tests/integration/test_crds.py."""
+"""Every example is valid. tests/integration/test_crds.py checks the same with the API server."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ EXAMPLES = sorted(path for path in FOLDER.rglob("*.yaml") if str(path.relative_t
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(FOLDER)))
-def test_examples_are_valid(path: Path) -> None:
+def test_every_example_is_valid(path: Path) -> None:
     for thing in yaml.safe_load_all(path.read_text(encoding="utf-8")):
         assert thing["metadata"]["name"] == path.stem
-        if thing["apiVersion"] == API_VERSION:  # a script's ConfigMap stands beside its job
+        if thing["apiVersion"] == API_VERSION:  # a script's ConfigMap is in the same file as its job
             assert pydantic_verdict(thing) is None
 
 

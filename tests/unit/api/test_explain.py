@@ -1,4 +1,4 @@
-"""What ``kubectl explain`` says of each field: there is a sentence, it is plain, and it is what the docs say."""
+"""The text that ``kubectl explain`` shows: each field has a plain sentence, and the docs say the same."""
 
 import re
 from typing import Any
@@ -33,7 +33,7 @@ def page(name: str) -> str:
 
 
 def default_of(field: Schema) -> str:
-    """Return the default that a description tells, as a word of its own."""
+    """Return the default at the end of a description."""
     found = re.search(r"[Dd]efault: ([^.]*(?:\.[^. ][^.]*)*)\.$", field["description"])
     return found.group(1) if found else ""
 
@@ -49,12 +49,12 @@ def test_each_field_has_a_sentence(kind: KindDefinition) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_each_default_and_each_unit_is_told(kind: KindDefinition) -> None:
-    """``kubectl explain`` shows neither: they stand in the sentence."""
+def test_each_description_has_the_default_and_the_unit(kind: KindDefinition) -> None:
+    """``kubectl explain`` shows neither the default nor the unit, so the description must."""
     for path, field in fields(kind):
         default = field.get("default")
         if default not in (None, "", {}):
-            assert default_of(field) == _spelt(default), path
+            assert default_of(field) == _as_text(default), path
         name = path.rpartition(".")[2]
         if re.search(r"Seconds$", name):
             assert re.search(r"\bseconds\b", field["description"], re.IGNORECASE), f"{path} does not name its unit"
@@ -62,11 +62,11 @@ def test_each_default_and_each_unit_is_told(kind: KindDefinition) -> None:
             assert re.search(r"\bbytes\b", field["description"], re.IGNORECASE), f"{path} does not name its unit"
 
 
-def _spelt(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def test_the_docs_tell_the_same_defaults() -> None:
+def test_the_docs_list_the_same_defaults() -> None:
     [kind] = [kind for kind in KINDS if kind.kind == "TrainingSchedule"]
     spec = schema_of(kind)["properties"]["spec"]["properties"]
     rows = {name: default.strip() for name, default in _FIELD_ROW.findall(page("trainingschedule.md"))}
@@ -76,7 +76,7 @@ def test_the_docs_tell_the_same_defaults() -> None:
     }
 
 
-def test_the_docs_name_each_field_of_a_version() -> None:
+def test_the_docs_list_each_field_of_a_version() -> None:
     [kind] = [kind for kind in KINDS if kind.kind == "ModelVersion"]
     named = set()
     for names, _ in _VERSION_ROW.findall(page("modelversion.md")):

@@ -1,4 +1,4 @@
-"""The generated files: written, checked, and safe inside Helm."""
+"""The generated files: written, checked, and safe as Helm templates."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import yaml
 from trainyard_api.generate import checkout, main, outputs, to_template
 
 
-def test_check_names_what_drifts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_names_outdated_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check"], tmp_path) == 1
     assert "crds/trainingjobs.yaml is out of date: run `make generate`" in capsys.readouterr().err
     assert main([], tmp_path) == 0
@@ -23,7 +23,7 @@ def test_the_checkout_is_up_to_date() -> None:
     assert main(["--check"], checkout()) == 0
 
 
-def test_the_charts_copy_is_kept_and_can_be_switched_off() -> None:
+def test_the_copies_in_the_chart_are_kept_and_can_be_disabled() -> None:
     for path, text in outputs(checkout()).items():
         if "charts" not in path.parts:
             continue
@@ -32,6 +32,6 @@ def test_the_charts_copy_is_kept_and_can_be_switched_off() -> None:
         assert document["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
-def test_braces_in_a_text_stay_text() -> None:
+def test_braces_in_a_text_are_escaped() -> None:
     text = to_template({"metadata": {"name": "a"}, "description": "write {{ .name }}"})
     assert 'write {{ "{{" }} .name }}' in text

@@ -1,11 +1,11 @@
-"""Pydantic judges the corpus; tests/integration/test_crds.py asks the API server the same."""
+"""Pydantic validates the corpus. tests/integration/test_crds.py compares the API server with it."""
 
 import math
 
 import pytest
 from pydantic import ValidationError
 
-from tests.unit.api.bounds import bound_cases, places
+from tests.unit.api.bounds import bound_cases, schema_nodes
 from tests.unit.api.cases import Case, bases, free_transitions, kind_of, pydantic_verdict, rule_cases, transitions
 from trainyard_api.base import ApiModel, Rule
 from trainyard_api.batch import Attempt
@@ -38,11 +38,11 @@ def test_bases_are_valid(name: str) -> None:
 
 
 @pytest.mark.parametrize("case", list(rule_cases()), ids=ids)
-def test_written_cases(case: Case) -> None:
+def test_the_corpus_is_judged_as_written(case: Case) -> None:
     judge(case)
 
 
-def test_bounds() -> None:
+def test_each_limit_is_enforced() -> None:
     wrong = []
     for case in bound_cases():
         try:
@@ -52,14 +52,14 @@ def test_bounds() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_every_field_stands_in_a_base() -> None:
+def test_every_field_occurs_in_a_base() -> None:
     known = {
         f"{kind.kind}.{path}"
         for kind in KINDS
         for part, model in (("spec", kind.spec), ("status", kind.status))
         for path, _ in nodes(structural(model), part)
     }
-    assert known - set(places()) == set()
+    assert known - set(schema_nodes()) == set()
 
 
 def rules_of(model: type[ApiModel], seen: set[type[ApiModel]]) -> list[Rule]:
@@ -78,28 +78,28 @@ def models_in(annotation: object) -> list[type[ApiModel]]:
 
 
 def test_every_rule_has_examples() -> None:
-    """A rule without a valid and an invalid object is a rule nobody saw at work; transitions have their own test."""
+    """Each rule needs a valid and an invalid example. Transition rules have their own test."""
     seen: set[type[ApiModel]] = set()
     rules = [rule for kind in KINDS for model in (kind.spec, kind.status) for rule in rules_of(model, seen)]
     rules += [rule for kind in KINDS for rule in kind.rules]
     assert len(rules) > 15
-    spoken = {case.refusal for case in rule_cases() if case.refusal}
-    written = [case.name for case in rule_cases()]
+    refusals = {case.refusal for case in rule_cases() if case.refusal}
+    names = [case.name for case in rule_cases()]
     for rule in rules:
         if "oldSelf" in rule.cel:
             continue
-        fragment = next((text for text in spoken if text in rule.message), None)
+        fragment = next((text for text in refusals if text in rule.message), None)
         assert fragment, f"no invalid example in corpus/rules.yaml: {rule.message}"
-        assert any("-valid-" in name and fragment in name for name in written), f"no valid example: {rule.message}"
+        assert any("-valid-" in name and fragment in name for name in names), f"no valid example: {rule.message}"
 
 
-def test_only_transitions_and_metadata_are_the_servers_alone() -> None:
+def test_only_transition_and_metadata_rules_need_the_server() -> None:
     seen: set[type[ApiModel]] = set()
     rules = [rule for kind in KINDS for rule in rules_of(kind.spec, seen)]
     assert [rule.message for rule in rules if rule.holds is None and "oldSelf" not in rule.cel] == []
 
 
-def test_transitions_name_every_field() -> None:
+def test_transitions_cover_every_field() -> None:
     table = transitions()
     assert TRAINING_JOB.mutable is not None
     alias = {name: field.alias for name, field in TrainingJobSpec.model_fields.items()}
@@ -107,7 +107,7 @@ def test_transitions_name_every_field() -> None:
     assert set(table["immutable"]) | set(table["mutable"]) == set(alias.values())
 
 
-def test_free_transitions_name_every_field() -> None:
+def test_free_transitions_cover_every_field() -> None:
     changed = {f"{kind_of(bases()[base]).kind}.{field}" for base, field, _ in free_transitions()}
     kinds = (TRAINING_SCHEDULE, MODEL_DEPLOYMENT)
     fields = {f"{kind.kind}.{field.alias}" for kind in kinds for field in kind.spec.model_fields.values()}
@@ -116,24 +116,24 @@ def test_free_transitions_name_every_field() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_are_finite(value: float) -> None:
-    """JSON cannot carry them, so only a local run can meet them."""
+    """JSON has no such numbers, so they can only occur in a local run."""
     with pytest.raises(ValidationError, match="finite"):
         Gate.model_validate({"metric": "mae", "op": "<", "value": value})
 
 
-def test_the_operator_reads_what_a_newer_release_wrote() -> None:
+def test_unknown_fields_of_a_newer_release_are_ignored() -> None:
     spec = {**bases()["small"]["spec"], "fresh": 1}
     parsed = TrainingJobSpec.model_validate(spec, extra="ignore")
     assert parsed.data.target == "target"
 
 
 def test_python_values_become_json() -> None:
-    """A tuple is a list and 1.0 an integer, so that code of ours need not think of JSON."""
+    """A tuple becomes a list and 1.0 an integer, so callers need not convert values for JSON."""
     status = TrainingJobStatus(attempts=(Attempt(number=1, job_name="a-1"),))  # type: ignore[arg-type]
     assert status.wire() == {"observedGeneration": -1, "attempts": [{"number": 1, "jobName": "a-1"}]}
 
 
-def test_round_trip() -> None:
+def test_specs_survive_a_round_trip() -> None:
     for thing in bases().values():
         spec = kind_of(thing).spec.model_validate(thing["spec"])
         again = type(spec).model_validate(spec.model_dump(mode="json", by_alias=True, exclude_none=True))

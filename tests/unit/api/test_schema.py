@@ -1,4 +1,4 @@
-"""The converter: each construct of pydantic that the models use, and a refusal for those they must not."""
+"""The converter to a structural schema: each construct that the models use, and errors for unsupported ones."""
 
 import json
 import re
@@ -46,29 +46,29 @@ def outer(name: str) -> Schema:
     return node
 
 
-def test_open_bounds_are_booleans() -> None:
+def test_exclusive_bounds_are_booleans() -> None:
     expected = {"minimum": 0, "exclusiveMinimum": True, "maximum": 1, "exclusiveMaximum": True}
     assert outer("ratio") == {"type": "number", "default": 0.5, **expected}
 
 
-def test_references_are_written_out_and_null_is_dropped() -> None:
+def test_references_are_inlined_and_null_is_dropped() -> None:
     size = {"type": "integer", "minimum": 0, "maximum": 9, "default": 3, "description": "Of the inside. Default: 3."}
     inner = {"type": "object", "properties": {"size": size}}
     assert outer("inner") == {"description": "What stands inside.", **inner}
     assert outer("needed") == {"description": "This very inner.", **inner}
 
 
-def test_one_word_is_an_enum() -> None:
+def test_a_single_literal_is_an_enum() -> None:
     assert outer("word") == {"type": "string", "enum": ["Only"]}
 
 
-def test_maps_bound_their_keys_by_a_rule() -> None:
+def test_maps_limit_their_keys_by_a_rule() -> None:
     labels = outer("labels")
     assert labels["maxProperties"] == 32
     assert labels[VALIDATIONS][0]["rule"] == "self.all(key, key.size() >= 1 && key.size() <= 317)"
 
 
-def test_integer_or_string_has_the_bounds_of_both() -> None:
+def test_integer_or_string_has_the_limits_of_both() -> None:
     amount = outer("amount")
     assert "type" not in amount
     assert {"x-kubernetes-int-or-string", "minimum", "maximum", "maxLength", "pattern"} == set(amount)
@@ -78,7 +78,7 @@ def test_free_form_keeps_unknown_fields() -> None:
     assert outer("free") == {"type": "object", "maxProperties": 4, "x-kubernetes-preserve-unknown-fields": True}
 
 
-def test_rules_travel_with_their_model() -> None:
+def test_rules_of_a_model_are_part_of_its_schema() -> None:
     expected = {"rule": "has(self.inner)", "message": "inner is missing", "fieldPath": ".inner"}
     assert structural(Outer)[VALIDATIONS] == [expected]
 
@@ -98,7 +98,7 @@ class Defaulted(BaseModel):
 @pytest.mark.parametrize(
     ("model", "problem"), [(Tree, "contains itself"), (Union, "a union of 3 types"), (Defaulted, "neither a scalar")]
 )
-def test_what_a_custom_resource_cannot_say_is_refused(model: type[BaseModel], problem: str) -> None:
+def test_unsupported_constructs_are_refused(model: type[BaseModel], problem: str) -> None:
     with pytest.raises(SchemaError, match=problem):
         structural(model)
 
@@ -116,7 +116,7 @@ def test_what_a_custom_resource_cannot_say_is_refused(model: type[BaseModel], pr
         ({"type": "boolean", "title": "On"}, "keywords that a structural schema does not support: title"),
     ],
 )
-def test_lint(node: Schema, problem: str) -> None:
+def test_lint_names_each_problem(node: Schema, problem: str) -> None:
     described = {**node, "description": "A field."}
     assert lint({"type": "object", "properties": {"field": described}}) == [f"field: {problem}"]
 
@@ -129,18 +129,18 @@ def test_a_field_without_a_description_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "sentence"),
+    ("value", "suffix"),
     [(True, " Default: true."), (0.2, " Default: 0.2."), (7, " Default: 7."), ("Auto", " Default: Auto."), ("", "")],
 )
-def test_a_description_tells_the_default(value: object, sentence: str) -> None:
-    class Told(ApiModel):
+def test_a_description_ends_with_the_default(value: object, suffix: str) -> None:
+    class WithDefault(ApiModel):
         field: Any = value
         """What it is."""
 
-    assert structural(Told)["properties"]["field"]["description"] == "What it is." + sentence
+    assert structural(WithDefault)["properties"]["field"]["description"] == "What it is." + suffix
 
 
-def test_a_kind_that_is_not_bounded_is_refused() -> None:
+def test_a_kind_with_an_unlimited_field_is_refused() -> None:
     class Loose(ApiModel):
         text: str
 
@@ -153,17 +153,17 @@ def test_a_kind_that_is_not_bounded_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_definitions_are_small(kind: KindDefinition) -> None:
-    """Client-side apply copies a definition as JSON into an annotation, which may have 262,144 bytes."""
+    """Client-side apply copies a definition as JSON into an annotation, which is limited to 262,144 bytes."""
     assert len(json.dumps(custom_resource_definition(kind)).encode()) < 100_000
 
 
 def test_a_schedule_may_change_its_template() -> None:
-    """A transition rule of TrainingJob's spec would also forbid the next run what it forbids the last one."""
+    """A transition rule of the TrainingJob spec would also forbid changes of the template."""
     assert "oldSelf" not in to_yaml(custom_resource_definition(TRAINING_SCHEDULE))
 
 
 def test_sections_have_no_defaults() -> None:
-    """A section that the user left out stays out: what it would hold is the reader's business."""
+    """A section that the user omits stays absent. The reader of the section applies the defaults."""
     definition = custom_resource_definition(TRAINING_JOB)
     spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     assert [path for path, node in nodes(spec) if "properties" in node and "default" in node] == []

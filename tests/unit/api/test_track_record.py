@@ -1,4 +1,4 @@
-"""docs/track-record.md: each fault that it tells of has a test, and the test is there."""
+"""docs/track-record.md: each listed fault names a test that exists."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The messages between operator and trainer: what arrives is what was sent, and rubbish gets a sentence."""
+"""The messages between operator and trainer: they arrive unchanged, and invalid ones get an error message."""
 
 import json
 
@@ -20,14 +20,14 @@ SUCCESS = {
 
 
 @pytest.mark.parametrize("name", ["small", "forecast", "sql", "script-inline", "container"])
-def test_a_configuration_arrives_as_it_was_sent(name: str) -> None:
+def test_a_configuration_survives_a_round_trip(name: str) -> None:
     spec = TrainingJobSpec.model_validate(bases()[name]["spec"])
     sent = TrainerConfig(namespace="default", name=name, uid="1", model_name=name, spec=spec)
     assert TrainerConfig.parse(sent.to_json()) == sent
 
 
-def test_a_trainer_ignores_what_a_newer_operator_adds() -> None:
-    message = {
+def test_a_trainer_ignores_unknown_fields_of_a_newer_operator() -> None:
+    config = {
         "namespace": "a",
         "name": "b",
         "uid": "c",
@@ -35,21 +35,21 @@ def test_a_trainer_ignores_what_a_newer_operator_adds() -> None:
         "spec": bases()["small"]["spec"],
         "fresh": 1,
     }
-    message["spec"]["fresh"] = {"deep": 1}
-    message["spec"]["data"]["fresh"] = 1
-    assert TrainerConfig.parse(json.dumps(message)).spec.data.target == "target"
+    config["spec"]["fresh"] = {"deep": 1}
+    config["spec"]["data"]["fresh"] = 1
+    assert TrainerConfig.parse(json.dumps(config)).spec.data.target == "target"
 
 
-def test_a_success_is_complete() -> None:
+def test_a_success_needs_version_artifact_and_formats() -> None:
     assert isinstance(parse_result(json.dumps(SUCCESS)), TrainingResult)
     for name in ("modelVersion", "artifact", "formats"):
-        answer = parse_result(json.dumps({key: value for key, value in SUCCESS.items() if key != name}))
-        assert isinstance(answer, str)
-        assert "needs modelVersion, artifact and formats" in answer
+        result = parse_result(json.dumps({key: value for key, value in SUCCESS.items() if key != name}))
+        assert isinstance(result, str)
+        assert "needs modelVersion, artifact and formats" in result
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         ("", "the pod ended without a result in its termination message"),
         (" \n", "the pod ended without a result in its termination message"),
@@ -63,10 +63,10 @@ def test_a_success_is_complete() -> None:
         ),
     ],
 )
-def test_a_termination_message_is_not_to_be_trusted(text: str, sentence: str) -> None:
-    answer = parse_result(text)
-    assert isinstance(answer, str)
-    assert sentence in answer
+def test_an_invalid_termination_message_gives_an_error(text: str, message: str) -> None:
+    result = parse_result(text)
+    assert isinstance(result, str)
+    assert message in result
 
 
 @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ def test_a_termination_message_is_not_to_be_trusted(text: str, sentence: str) ->
         {"trainerStatus": {"message": "x" * 1025}},
     ],
 )
-def test_bad_progress_is_refused(report: dict[str, object]) -> None:
+def test_invalid_progress_is_refused(report: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ProgressReport.model_validate(report)
 
 
-def test_progress_of_kubeflow_is_understood() -> None:
-    """KEP-2779 sends its own clock, which is ignored."""
+def test_progress_of_kubeflow_is_accepted() -> None:
+    """KEP-2779 sends its own time, which is ignored."""
     status = {"progressPercentage": 45, "metrics": [{"name": "loss", "value": "0.5"}], "lastUpdatedTime": "2026-01-01"}
     report = ProgressReport.model_validate({"trainerStatus": status})
     assert report.trainer_status.progress_percentage == 45
@@ -99,6 +99,6 @@ def test_every_exit_code_has_a_reason() -> None:
     assert ExitCode.UPSTREAM_UNAVAILABLE not in NON_RETRYABLE
 
 
-def test_a_token_opens_one_job_only() -> None:
+def test_a_token_is_valid_for_one_job() -> None:
     assert token_audience("a", "b", "u1") != token_audience("a", "b", "u2")
     assert progress_path("a", "b") == "/apis/trainyard.dev/v1alpha1/namespaces/a/trainingjobs/b/status"

@@ -1,4 +1,4 @@
-"""The interpreter for the scripts."""
+"""The Lua interpreter as a fixture."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Scripts for Argo CD, run by its own interpreter (gopher-lua) on objects that our models accept."""
+"""Runs the scripts for Argo CD in its own interpreter (gopher-lua), on objects that our models accept."""
 
 import json
 import subprocess
@@ -19,38 +19,38 @@ Json = dict[str, Any]
 
 
 class LuaError(Exception):
-    """The script ended with ``error``; the text is what a person reads in Argo CD."""
+    """The script called ``error``. Argo CD shows the text to the user."""
 
 
 @dataclass(frozen=True)
 class Lua:
-    """The interpreter, and a folder for what it is given."""
+    """The interpreter, and a folder for its input."""
 
     program: Path
     folder: Path
 
     def run(self, script: Path, thing: Json, params: dict[str, str] | None = None) -> Any:
-        """Return what a script returns; it must be done within the second that Argo CD gives it."""
+        """Return the result of a script, which must end within the second that Argo CD allows."""
         objects = self.folder / "objects.lua"
         objects.write_text(f"return {literal(thing)}, {literal(params)}", encoding="utf-8")
         command = [str(self.program), str(SANDBOX), str(script), str(objects)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        answer = json.loads(done.stdout)
-        assert answer["seconds"] < 1, script
-        if not answer["well"]:
-            raise LuaError(answer["result"])
-        return answer["result"]
+        output = json.loads(done.stdout)
+        assert output["seconds"] < 1, script
+        if not output["well"]:
+            raise LuaError(output["result"])
+        return output["result"]
 
     def text(self, source: str, thing: Json) -> Any:
-        """Return what a piece of Lua returns."""
+        """Return the result of Lua source code."""
         script = self.folder / "script.lua"
         script.write_text(source, encoding="utf-8")
         return self.run(script, thing)
 
 
 def start(folder: Path) -> Lua:
-    """Return the interpreter, built if need be."""
+    """Return the interpreter, and build it first if needed."""
     return Lua(toolchain.ensure("glua"), folder)
 
 
@@ -73,7 +73,7 @@ def literal(value: Any) -> str:
 
 
 def resource(kind: KindDefinition, spec: Json, status: Json | None = None, **metadata: Any) -> Json:
-    """Return an object as the API server shows it: with the defaults, and refused if the models refuse it."""
+    """Return an object as the API server returns it, with defaults. Raises if the models refuse it."""
     shown = {"observedGeneration": -1} if status is None else {"observedGeneration": 2, **status}
     return {
         "apiVersion": API_VERSION,
@@ -85,7 +85,7 @@ def resource(kind: KindDefinition, spec: Json, status: Json | None = None, **met
 
 
 def conditions(*types: str, reason: str = "Because", message: str = "so it is", ready: bool = False) -> list[Json]:
-    """Return true conditions of these types, after a Ready that is there always."""
+    """Return a Ready condition, followed by true conditions of these types."""
     common = {"reason": reason, "message": message, "lastTransitionTime": "2026-11-21T07:30:00Z"}
     first = {"type": "Ready", "status": "True" if ready else "False", **common}
     return [first, *({"type": kind, "status": "True", **common} for kind in types)]

@@ -1,4 +1,4 @@
-"""Actions: an annotation with a token and nothing else, so that Git and self-heal have nothing to undo."""
+"""Actions write only an annotation with a token, so Git and self-heal do not revert them."""
 
 import copy
 import re
@@ -32,7 +32,7 @@ def act(lua: Lua, thing: Json, action: str, params: dict[str, str] | None = None
 
 
 def as_lua_sees(value: Any) -> Any:
-    """Return a value with empty maps as lists; Argo CD puts the maps back before it compares."""
+    """Return a value with empty maps as lists. Argo CD restores the maps before it compares."""
     match value:
         case {}:
             return {key: as_lua_sees(each) for key, each in value.items()} or []
@@ -53,7 +53,7 @@ def version(status: Json | None = None, **metadata: Any) -> Json:
 
 
 def verb(before: Json, after: Json, annotation: str = ACTION_ANNOTATION) -> str:
-    """Return what an action wrote, after a look that it wrote nothing else and that the operator understands it."""
+    """Return the action that was written. Checks that nothing else changed, and that the operator can parse it."""
     left = copy.deepcopy(after)
     text: str = left["metadata"]["annotations"].pop(annotation)
     if annotation == ACTION_ANNOTATION:
@@ -65,7 +65,7 @@ def verb(before: Json, after: Json, annotation: str = ACTION_ANNOTATION) -> str:
 
 
 @pytest.mark.parametrize("kind", [kind.kind for kind in KINDS])
-def test_what_is_offered_exists(lua: Lua, kind: str) -> None:
+def test_every_offered_action_has_a_script(lua: Lua, kind: str) -> None:
     actions = {path.stem for path in (SCRIPTS / kind / "actions").glob("*.lua")}
     things = {
         "TrainingJob": resource(TRAINING_JOB, JOB),
@@ -78,7 +78,7 @@ def test_what_is_offered_exists(lua: Lua, kind: str) -> None:
 
 @pytest.mark.parametrize("annotations", [None, {}, {"note": "mine"}, {ACTION_ANNOTATION: "hold/old", "note": "mine"}])
 @pytest.mark.parametrize("action", ["promote", "abort", "hold", "release"])
-def test_plain_verbs(lua: Lua, action: str, annotations: dict[str, str] | None) -> None:
+def test_actions_without_parameters(lua: Lua, action: str, annotations: dict[str, str] | None) -> None:
     before = deployment() if annotations is None else deployment(annotations=annotations)
     assert re.fullmatch(rf"{action}/{TOKEN}", verb(before, act(lua, before, action)))
 
@@ -94,38 +94,40 @@ def test_plain_verbs(lua: Lua, action: str, annotations: dict[str, str] | None) 
         ({"version": "999999999999999"}, "999999999999999"),
     ],
 )
-def test_rollback(lua: Lua, params: dict[str, str] | None, target: str) -> None:
+def test_rollback_targets_a_version_or_the_previous_one(lua: Lua, params: dict[str, str] | None, target: str) -> None:
     before = deployment()
     assert re.fullmatch(rf"rollback/{target}/{TOKEN}", verb(before, act(lua, before, "rollback", params)))
 
 
 @pytest.mark.parametrize(("params", "target"), [(None, "9"), ({"version": ""}, "9"), ({"version": "7"}, "7")])
-def test_retry(lua: Lua, params: dict[str, str] | None, target: str) -> None:
+def test_retry_targets_a_version_or_the_highest_rejected_one(
+    lua: Lua, params: dict[str, str] | None, target: str
+) -> None:
     before = deployment({"activeVersion": 6, "rejectedVersions": [refused(7), refused(9), refused(8)]})
     assert re.fullmatch(rf"retry/{target}/{TOKEN}", verb(before, act(lua, before, "retry", params)))
 
 
 @pytest.mark.parametrize("action", ["rollback", "retry"])
 @pytest.mark.parametrize("version", ["0", "-1", "1.5", "v7", "7/x", "next", "1000000000000000", "nan", "inf"])
-def test_a_version_that_is_none_is_refused(lua: Lua, action: str, version: str) -> None:
+def test_an_invalid_version_is_refused(lua: Lua, action: str, version: str) -> None:
     with pytest.raises(LuaError, match=f"^version must be a whole number such as .*, not {version}$"):
         act(lua, deployment(), action, {"version": version})
 
 
-def test_nothing_to_try_again_is_told(lua: Lua) -> None:
+def test_retry_without_a_rejected_version_is_refused(lua: Lua) -> None:
     with pytest.raises(LuaError, match="no rejected version"):
         act(lua, deployment(), "retry")
 
 
-def test_run_now(lua: Lua) -> None:
+def test_run_now_writes_a_token(lua: Lua) -> None:
     before = resource(TRAINING_SCHEDULE, SCHEDULE, annotations={"note": "mine"})
     assert re.fullmatch(TOKEN, verb(before, act(lua, before, "run-now"), RUN_NOW_ANNOTATION))
 
 
 @pytest.mark.parametrize("action", ["rollback", "promote", "abort", "hold", "release"])
-def test_two_clicks_in_one_second_are_two_tokens(lua: Lua, action: str) -> None:
+def test_two_clicks_in_one_second_give_two_tokens(lua: Lua, action: str) -> None:
     first = act(lua, deployment(), action)
-    first["metadata"]["resourceVersion"] = "4712"  # what the API server makes of the first click
+    first["metadata"]["resourceVersion"] = "4712"  # as the API server returns it after the first click
     annotation = first["metadata"]["annotations"][ACTION_ANNOTATION]
     assert act(lua, first, action)["metadata"]["annotations"][ACTION_ANNOTATION] != annotation
 
@@ -159,7 +161,7 @@ def test_no_version_is_validated_without_a_reason(lua: Lua, params: dict[str, st
         ({"phase": "Quarantined"}, False),
     ],
 )
-def test_only_what_gates_refused_is_validated(lua: Lua, status: Json, *, offered: bool) -> None:
+def test_only_versions_refused_by_gates_can_be_validated(lua: Lua, status: Json, *, offered: bool) -> None:
     assert (enabled(lua, version(status)) == {"validate"}) is offered
 
 
@@ -184,7 +186,7 @@ ROLLING = {"activeVersion": 6, "candidateVersion": 7}
         (PIN, {"activeVersion": 6}, set()),
     ],
 )
-def test_deployments_offer_what_makes_sense(lua: Lua, spec: Json, status: Json, expected: set[str]) -> None:
+def test_deployments_offer_applicable_actions(lua: Lua, spec: Json, status: Json, expected: set[str]) -> None:
     assert enabled(lua, resource(MODEL_DEPLOYMENT, {**DEPLOYMENT, **spec}, status)) == expected
 
 
@@ -206,10 +208,10 @@ def test_parameters_are_offered_with_their_default(lua: Lua) -> None:
         ("Running", [], False, False),
     ],
 )
-def test_only_a_schedules_job_is_cancelled_by_hand(
+def test_only_jobs_of_a_schedule_can_be_cancelled_by_an_action(
     lua: Lua, phase: str, owners: list[Json], *, cancel: bool, offered: bool
 ) -> None:
-    """A job that Git holds is cancelled in Git: its spec is not ours to write."""
+    """A job in Git is cancelled in Git, because an action must not change its spec."""
     before = resource(TRAINING_JOB, {**JOB, "cancel": cancel}, {"phase": phase}, ownerReferences=owners)
     assert (enabled(lua, before) == {"cancel"}) is offered
     after = act(lua, before, "cancel")

@@ -1,4 +1,4 @@
-"""The example Application points to objects that the API takes and that belong together."""
+"""The example Application contains valid objects that belong together."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def documents(pattern: str) -> dict[str, dict[str, Any]]:
     return {each["kind"]: each for each in loaded}
 
 
-def test_the_application_holds_a_schedule_and_what_serves_its_model() -> None:
+def test_the_application_has_a_schedule_and_a_deployment_of_one_model() -> None:
     things = documents("app/*.yaml")
     assert set(things) == {"TrainingSchedule", "ModelDeployment"}
     assert [pydantic_verdict(thing) for thing in things.values()] == [None, None]

@@ -1,4 +1,4 @@
-"""Health: what Argo CD shows for each state that an operator writes."""
+"""The health that Argo CD shows for each state that the operator writes."""
 
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -36,13 +36,13 @@ def health(
     lua: Lua, kind: KindDefinition, status: Json | None, spec: Json | None = None, **metadata: Any
 ) -> tuple[str, str]:
     thing = resource(kind, {**SPECS[kind.kind], **(spec or {})}, status, **metadata)
-    answer = lua.run(SCRIPTS / kind.kind / "health.lua", thing)
-    assert set(answer) <= {"status", "message"}
-    return answer["status"], answer.get("message", "")
+    result = lua.run(SCRIPTS / kind.kind / "health.lua", thing)
+    assert set(result) <= {"status", "message"}
+    return result["status"], result.get("message", "")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_what_the_operator_has_not_seen_is_progressing(lua: Lua, kind: KindDefinition) -> None:
+def test_an_unobserved_object_is_progressing(lua: Lua, kind: KindDefinition) -> None:
     seen = {"conditions": conditions("Complete", "Failed", "Stalled", ready=True)}
     assert health(lua, kind, None) == ("Progressing", "waiting for the operator")
     assert health(lua, kind, seen, generation=3) == ("Progressing", "waiting for the operator")
@@ -56,13 +56,13 @@ def test_an_object_without_status_is_progressing(lua: Lua, kind: KindDefinition)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_stalled_is_degraded_and_says_why(lua: Lua, kind: KindDefinition) -> None:
+def test_a_stalled_object_is_degraded_with_the_reason(lua: Lua, kind: KindDefinition) -> None:
     status = {"conditions": conditions("Stalled", reason="InvalidSpec", message="no zone Mars/Olympus")}
     assert health(lua, kind, status) == ("Degraded", "InvalidSpec: no zone Mars/Olympus")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_a_new_type_of_condition_changes_nothing(lua: Lua, kind: KindDefinition) -> None:
+def test_an_unknown_condition_type_is_ignored(lua: Lua, kind: KindDefinition) -> None:
     status = {"phase": "Active" if kind is TRAINING_SCHEDULE else "Pending"}
     for ready in (True, False):
         known = health(lua, kind, {**status, "conditions": conditions(ready=ready)})
@@ -83,8 +83,8 @@ JOBS: dict[Phase, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("phase", get_args(Phase))
-def test_jobs(lua: Lua, phase: Phase) -> None:
-    """With the conditions that the operator writes in this phase."""
+def test_health_of_jobs(lua: Lua, phase: Phase) -> None:
+    """Each phase has the conditions that the operator writes."""
     now = datetime(2026, 11, 21, 7, 30, tzinfo=UTC)
     written = conditions_for(phase, "Because", "so it is", generation=2, now=now, before=())
     status = {"phase": phase, "conditions": [each.wire() for each in written]}
@@ -111,14 +111,14 @@ def test_schedules_are_healthy_whatever_their_runs_do(lua: Lua, reason: str, sta
 REFUSED_MODEL = {"status": "False", "reason": "VersionRejected", "message": "version 7 was refused"}
 
 
-def test_a_refused_model_is_told_and_degrades_nothing(lua: Lua) -> None:
-    told = [
+def test_a_rejected_version_is_reported_and_stays_healthy(lua: Lua) -> None:
+    with_rejection = [
         *conditions(ready=True),
         {"type": "ModelAccepted", "lastTransitionTime": "2026-11-21T07:30:00Z", **REFUSED_MODEL},
     ]
     expected = ("Healthy", "so it is; version 7 was refused")
-    assert health(lua, TRAINING_SCHEDULE, {"phase": "Active", "conditions": told}) == expected
-    good = [told[0], {**told[1], "status": "True"}]
+    assert health(lua, TRAINING_SCHEDULE, {"phase": "Active", "conditions": with_rejection}) == expected
+    good = [with_rejection[0], {**with_rejection[1], "status": "True"}]
     assert health(lua, TRAINING_SCHEDULE, {"phase": "Active", "conditions": good}) == ("Healthy", "so it is")
     serving = {"phase": "Serving", "activeVersion": 6, "conditions": conditions("NewerVersionRejected", ready=True)}
     assert health(lua, MODEL_DEPLOYMENT, serving) == ("Healthy", "so it is; so it is")
@@ -127,18 +127,18 @@ def test_a_refused_model_is_told_and_degrades_nothing(lua: Lua) -> None:
     assert health(lua, TRAINING_JOB, ended) == ("Healthy", "so it is; its version was rejected: mae 9: required <= 2")
 
 
-def test_a_run_that_is_refused_for_now_is_tried_again(lua: Lua) -> None:
+def test_a_refused_run_is_progressing(lua: Lua) -> None:
     status = {"phase": "Active", "conditions": conditions("Reconciling", reason="CreateRefused")}
     assert health(lua, TRAINING_SCHEDULE, status) == ("Progressing", "so it is")
 
 
 @pytest.mark.parametrize("phase", get_args(VersionPhase))
-def test_versions(lua: Lua, phase: VersionPhase) -> None:
+def test_health_of_versions(lua: Lua, phase: VersionPhase) -> None:
     expected = ("Progressing", "so it is") if phase == "Pending" else ("Healthy", f"{phase}: so it is")
     assert health(lua, MODEL_VERSION, {"phase": phase, "conditions": conditions()}) == expected
 
 
-def test_a_version_before_its_first_condition(lua: Lua) -> None:
+def test_health_of_a_version_without_conditions(lua: Lua) -> None:
     assert health(lua, MODEL_VERSION, {"phase": "Pending"}) == ("Progressing", "waiting for its gates")
     assert health(lua, MODEL_VERSION, {"phase": "Rejected"}) == ("Healthy", "Rejected")
 
@@ -168,23 +168,23 @@ def hold(reason: str) -> Json:
         ("Failed", {}, ["Stalled"], ("Degraded", "Because: so it is")),
     ],
 )
-def test_deployments(lua: Lua, phase: str, status: Json, types: list[str], expected: tuple[str, str]) -> None:
+def test_health_of_deployments(lua: Lua, phase: str, status: Json, types: list[str], expected: tuple[str, str]) -> None:
     shown = {"phase": phase, "conditions": conditions(*types, ready=phase in {"Serving", "Held"}), **status}
     assert health(lua, MODEL_DEPLOYMENT, shown) == expected
 
 
-def test_a_candidate_that_waits_for_a_person_is_suspended(lua: Lua) -> None:
-    waiting = conditions("Reconciling", reason=AWAITING_PROMOTION, message="version 7 is ready: promote it")
-    status = {"phase": "AwaitingPromotion", "activeVersion": 6, "candidateVersion": 7, "conditions": waiting}
+def test_a_candidate_that_awaits_promotion_is_suspended(lua: Lua) -> None:
+    awaiting = conditions("Reconciling", reason=AWAITING_PROMOTION, message="version 7 is ready: promote it")
+    status = {"phase": "AwaitingPromotion", "activeVersion": 6, "candidateVersion": 7, "conditions": awaiting}
     assert health(lua, MODEL_DEPLOYMENT, status) == ("Suspended", "version 7 is ready: promote it")
 
 
-def test_a_pin_that_cannot_be_kept_is_degraded_though_a_version_serves(lua: Lua) -> None:
+def test_an_unserved_pin_is_degraded_even_if_a_version_serves(lua: Lua) -> None:
     stalled = conditions("Stalled", reason="PinnedVersionNotFound", message="there is no version 9", ready=True)
     spec = {"version": {"policy": "Pinned", "pin": "9"}}
     status = {"phase": "Serving", "activeVersion": 6, "conditions": stalled}
     assert health(lua, MODEL_DEPLOYMENT, status, spec) == ("Degraded", "PinnedVersionNotFound: there is no version 9")
 
 
-def test_nothing_serves_yet_and_nothing_is_under_way(lua: Lua) -> None:
+def test_a_deployment_without_a_version_is_progressing(lua: Lua) -> None:
     assert health(lua, MODEL_DEPLOYMENT, {"phase": "Pending", "conditions": conditions()}) == ("Progressing", "Pending")

@@ -1,4 +1,4 @@
-"""The sandbox is as poor as Argo CD's: a script that needs more than that must fail here, not there."""
+"""The sandbox has only the libraries of Argo CD, so that a script that needs more fails in these tests."""
 
 import pytest
 
@@ -7,12 +7,12 @@ from tests.unit.argocd.lua import Lua, LuaError
 THING = {"text": 'größe "§" \\ \n', "list": [1, 2.5], "map": {"yes": True, "none": None}, "empty": {}}
 
 
-def test_values_go_in_and_come_out(lua: Lua) -> None:
+def test_values_survive_a_round_trip(lua: Lua) -> None:
     assert lua.text("return obj", THING) == {**THING, "map": {"yes": True}, "empty": []}
     assert lua.text("return actionParams", THING) == "nil"
 
 
-def test_only_the_libraries_of_argo_cd(lua: Lua) -> None:
+def test_only_the_libraries_of_argo_cd_exist(lua: Lua) -> None:
     names = ["string", "math", "io", "os", "debug", "coroutine", "table", "package", "ipairs", "require"]
     source = "return {" + ", ".join(f"{name} = type({name})" for name in names) + "}"
     here = {name for name, kind in lua.text(source, {}).items() if kind != "nil"}
@@ -24,11 +24,11 @@ def test_only_the_libraries_of_argo_cd(lua: Lua) -> None:
 
 
 @pytest.mark.parametrize("source", ["return ('a'):upper()", "return require('string')", "return math.floor(1)"])
-def test_what_argo_cd_has_not_fails(lua: Lua, source: str) -> None:
+def test_functions_that_argo_cd_lacks_fail(lua: Lua, source: str) -> None:
     with pytest.raises(LuaError):
         lua.text(source, {})
 
 
-def test_an_error_is_told(lua: Lua) -> None:
+def test_an_error_is_raised_with_its_text(lua: Lua) -> None:
     with pytest.raises(LuaError, match="not so"):
         lua.text('error("not so", 0)', {})

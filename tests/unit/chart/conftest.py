@@ -1,4 +1,4 @@
-"""Fixtures for what is rendered."""
+"""Fixtures of the chart tests."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What helm makes of the chart."""
+"""The objects that helm renders from the chart."""
 
 import subprocess
 from pathlib import Path

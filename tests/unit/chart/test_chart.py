@@ -1,4 +1,4 @@
-"""The chart as helm renders it: valid for the operator, and strict with its values."""
+"""The chart as helm renders it: the operator accepts the configuration, and invalid values are refused."""
 
 import json
 from pathlib import Path
@@ -15,20 +15,20 @@ ROOT = CHART.parents[1]
 
 
 @pytest.mark.parametrize("value", ["argocd.enabled=false", "argocd.enabled=true"])
-def test_lint_finds_nothing(helm: Path, value: str) -> None:
+def test_lint_reports_no_problem(helm: Path, value: str) -> None:
     done = helm_run(helm, "lint", "--strict", str(CHART), "--kube-version", KUBE_VERSION, "--set-json", value)
     assert done.returncode == 0, done.stdout
 
 
-def test_scripts_for_argo_cd_are_there_when_asked_for(helm: Path) -> None:
-    """What they say is tested in tests/unit/argocd, how they get into Argo CD in tests/integration/argocd."""
+def test_scripts_for_argo_cd_are_optional(helm: Path) -> None:
+    """tests/unit/argocd tests the scripts, and tests/integration/argocd tests them in Argo CD."""
     assert [each["metadata"]["name"] for each in of_kind(render(helm), "ConfigMap")] == ["trainyard"]
     names = [each["metadata"]["name"] for each in of_kind(render(helm, "argocd.enabled=true"), "ConfigMap")]
     assert sorted(names) == ["trainyard", "trainyard-argocd"]
 
 
-def test_defaults_are_the_operators_own(helm: Path) -> None:
-    """The chart's defaults and the operator's must not drift apart."""
+def test_defaults_of_the_chart_are_those_of_the_operator(helm: Path) -> None:
+    """The defaults of the chart and of the operator must be the same."""
     config, default = config_of(render(helm)), OperatorConfig()
     assert config.release == "ops/trainyard"
     assert config.model_dump(exclude={"namespace", "images", "progress"}) == default.model_dump(
@@ -105,7 +105,7 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
     assert config.namespaces == ("a", "b")
 
 
-def test_pods_are_given_what_the_chart_says(helm: Path) -> None:
+def test_pod_settings_reach_the_operator(helm: Path) -> None:
     given: Json = {
         "nodeSelector": {"pool": "batch"},
         "tolerations": [{"key": "batch", "operator": "Exists"}],
@@ -134,9 +134,11 @@ def test_pods_are_given_what_the_chart_says(helm: Path) -> None:
             )
         )
         found = getattr(config, role).wire()
-        assert found.pop("labels") == {"team": "platform", "cost": "ml"}, "those of the role win"
+        assert found.pop("labels") == {"team": "platform", "cost": "ml"}, (
+            "the labels of the role override the common ones"
+        )
         context = found.pop("podSecurityContext")
-        assert "runAsUser" not in context, "null takes a default away: OpenShift chooses the user"
+        assert "runAsUser" not in context, "null removes a default: OpenShift chooses the user"
         assert (context["fsGroup"], context["runAsNonRoot"]) == (7, True)
         assert found.pop("securityContext")["readOnlyRootFilesystem"] is True
         assert found == {key: value for key, value in given.items() if key != "labels"}
@@ -144,7 +146,7 @@ def test_pods_are_given_what_the_chart_says(helm: Path) -> None:
         assert set(given) == {field.alias for field in PodOptions.model_fields.values()}, "a field without a value"
 
 
-def test_the_schema_knows_every_option(helm: Path) -> None:
+def test_unknown_pod_options_are_refused(helm: Path) -> None:
     for role in ("trainer", "server"):
         wrong = f'{role}={{"nodeSelectors": {{}}}}'
         done = helm_run(helm, "template", "t", str(CHART), "--kube-version", KUBE_VERSION, "--set-json", wrong)
@@ -152,7 +154,7 @@ def test_the_schema_knows_every_option(helm: Path) -> None:
         assert "nodeSelectors" in done.stderr
 
 
-def test_images_come_from_another_registry_or_by_digest(helm: Path) -> None:
+def test_images_can_come_from_another_registry_or_by_digest(helm: Path) -> None:
     digest = f"sha256:{'a' * 64}"
     objects = render(helm, 'global.imageRegistry="r.example/mirror"', f'server.image.digest="{digest}"')
     config = config_of(objects)
@@ -164,7 +166,7 @@ def test_images_come_from_another_registry_or_by_digest(helm: Path) -> None:
     assert container["image"] == f"trainyard-operator@{digest}"
 
 
-def test_the_operator_fits_its_cluster(helm: Path) -> None:
+def test_the_pod_and_the_service_of_the_operator_are_configurable(helm: Path) -> None:
     limits = "apiVersion: v1\nkind: LimitRange\nmetadata: {name: '{{ .Release.Name }}'}"
     objects = render(
         helm,
@@ -199,7 +201,7 @@ def test_the_operator_fits_its_cluster(helm: Path) -> None:
     ]
 
 
-def test_network_policies_let_through_what_is_needed_and_no_more(helm: Path) -> None:
+def test_network_policies_allow_only_needed_traffic(helm: Path) -> None:
     assert not of_kind(render(helm), "NetworkPolicy")
     objects = render(helm, "networkPolicy.enabled=true", 'watchNamespaces=["a"]')
     policies = {
@@ -217,7 +219,7 @@ def test_network_policies_let_through_what_is_needed_and_no_more(helm: Path) -> 
     assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]
 
 
-def test_replicas_are_replaced_and_drained_one_at_a_time(helm: Path) -> None:
+def test_replicas_are_updated_and_drained_one_at_a_time(helm: Path) -> None:
     [deployment] = of_kind(render(helm), "Deployment")
     assert deployment["spec"]["replicas"] == 2
     assert deployment["spec"]["strategy"] == {
@@ -239,7 +241,7 @@ def test_replicas_are_replaced_and_drained_one_at_a_time(helm: Path) -> None:
     assert pod_of(render(helm, f"topologySpreadConstraints={json.dumps([own])}"))["topologySpreadConstraints"] == [own]
 
 
-def test_a_replica_knows_its_pod(helm: Path) -> None:
+def test_the_environment_names_the_pod(helm: Path) -> None:
     [container] = pod_of(render(helm))["containers"]
     fields = {
         each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in container["env"] if "valueFrom" in each
@@ -248,7 +250,7 @@ def test_a_replica_knows_its_pod(helm: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "values", "says"),
+    ("release", "values", "expected"),
     [
         (
             "trainyard",
@@ -259,13 +261,13 @@ def test_a_replica_knows_its_pod(helm: Path) -> None:
         ("7", ('nameOverride="7"',), "is not a valid name of a Service: set fullnameOverride"),
     ],
 )
-def test_what_cannot_work_is_refused_in_a_sentence(
-    helm: Path, release: str, values: tuple[str, ...], says: str
+def test_invalid_combinations_are_refused_with_a_message(
+    helm: Path, release: str, values: tuple[str, ...], expected: str
 ) -> None:
     settings = [part for value in values for part in ("--set-json", value)]
     done = helm_run(helm, "template", release, str(CHART), "--kube-version", KUBE_VERSION, *settings)
     assert done.returncode != 0
-    assert says in done.stderr
+    assert expected in done.stderr
 
 
 def test_pod_meets_the_restricted_profile(helm: Path) -> None:
@@ -280,7 +282,7 @@ def test_pod_meets_the_restricted_profile(helm: Path) -> None:
     }
 
 
-def test_changed_configuration_replaces_the_pod(helm: Path) -> None:
+def test_a_changed_configuration_replaces_the_pod(helm: Path) -> None:
     def checksum(*values: str) -> str:
         [deployment] = of_kind(render(helm, *values), "Deployment")
         return str(deployment["spec"]["template"]["metadata"]["annotations"]["checksum/config"])
@@ -289,7 +291,7 @@ def test_changed_configuration_replaces_the_pod(helm: Path) -> None:
     assert checksum() != checksum("workers=2")
 
 
-def test_definitions_outlive_the_release(helm: Path) -> None:
+def test_definitions_are_kept_after_an_uninstall(helm: Path) -> None:
     definitions = of_kind(render(helm), "CustomResourceDefinition")
     assert {each["spec"]["names"]["kind"] for each in definitions} == {kind.kind for kind in KINDS}
     for each in definitions:
@@ -324,13 +326,13 @@ def test_definitions_outlive_the_release(helm: Path) -> None:
         ('accelerators={"a.b/c": {"tolerations": [{"effect": "Never"}]}}', "/accelerators/a.b~1c/tolerations/0/effect"),
     ],
 )
-def test_wrong_value_is_refused_by_name(helm: Path, value: str, named: str) -> None:
+def test_an_invalid_value_is_refused_with_its_name(helm: Path, value: str, named: str) -> None:
     done = helm_run(helm, "template", str(CHART), "--kube-version", KUBE_VERSION, "--set-json", value)
     assert done.returncode != 0
     assert named in done.stderr
 
 
-def test_the_pods_own_address_can_be_listened_on(helm: Path, tmp_path: Path) -> None:
+def test_the_operator_can_listen_on_the_address_of_its_pod(helm: Path, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     objects = render(helm, 'progress.bind="$(POD_IP)"', 'health.bind="$(POD_IP)"')
     file.write_text(of_kind(objects, "ConfigMap")[0]["data"]["config.yaml"])

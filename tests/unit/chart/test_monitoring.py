@@ -1,4 +1,4 @@
-"""Monitors, alerts and dashboards of the chart: nothing unless asked for, and then what the files say."""
+"""Monitors, alerts and dashboards of the chart: disabled by default, and equal to the files if enabled."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests.unit.chart.rendered import Json, of_kind, render
 from tests.unit.monitoring.files import alerts, dashboards
 
-OF_OTHERS = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
+PROMETHEUS_OPERATOR_KINDS = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 """Kinds that a cluster without the Prometheus Operator does not have."""
 
 
@@ -16,13 +16,13 @@ def named(objects: list[Json], kind: str) -> dict[str, Json]:
     return {each["metadata"]["name"]: each for each in of_kind(objects, kind)}
 
 
-def test_nothing_unless_asked_for(helm: Path) -> None:
+def test_monitoring_objects_are_disabled_by_default(helm: Path) -> None:
     objects = render(helm)
-    assert [kind for kind in OF_OTHERS if of_kind(objects, kind)] == []
+    assert [kind for kind in PROMETHEUS_OPERATOR_KINDS if of_kind(objects, kind)] == []
     assert list(named(objects, "ConfigMap")) == ["trainyard"]
 
 
-def test_dashboards_are_those_of_the_files(helm: Path) -> None:
+def test_dashboards_equal_their_files(helm: Path) -> None:
     objects = render(helm, "dashboards.enabled=true", 'dashboards.annotations={"grafana_folder": "trainyard"}')
     found = named(objects, "ConfigMap")
     assert set(found) == {"trainyard", *(f"{name}-dashboard" for name in dashboards())}
@@ -37,7 +37,7 @@ def test_dashboards_are_those_of_the_files(helm: Path) -> None:
         assert len(text) < 500_000, "a ConfigMap takes 1 MiB"
 
 
-def test_alerts_are_those_of_the_file(helm: Path) -> None:
+def test_alerts_equal_their_file(helm: Path) -> None:
     [rule] = of_kind(
         render(helm, "prometheusRule.enabled=true", 'prometheusRule.labels={"release": "p"}'), "PrometheusRule"
     )
@@ -47,7 +47,7 @@ def test_alerts_are_those_of_the_file(helm: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://wiki.example/runbooks", "https://wiki.example/runbooks/"])
-def test_alerts_name_their_page(helm: Path, url: str) -> None:
+def test_alerts_link_their_runbook(helm: Path, url: str) -> None:
     [rule] = of_kind(
         render(helm, "prometheusRule.enabled=true", f'prometheusRule.runbookUrl="{url}"'), "PrometheusRule"
     )
@@ -68,7 +68,7 @@ def test_monitors_keep_the_labels_of_the_objects(helm: Path) -> None:
     ("values", "where"),
     [((), {"any": True}), (('watchNamespaces=["a", "b"]',), {"matchNames": ["a", "b"]})],
 )
-def test_servers_are_found_where_the_operator_looks(helm: Path, values: tuple[str, ...], where: Json) -> None:
+def test_servers_are_monitored_in_the_watched_namespaces(helm: Path, values: tuple[str, ...], where: Json) -> None:
     objects = render(helm, "podMonitor.enabled=true", 'podMonitor.labels={"release": "p"}', *values)
     [monitor] = of_kind(objects, "PodMonitor")
     assert monitor["spec"]["namespaceSelector"] == where

@@ -1,4 +1,4 @@
-"""The rights that the chart gives: the least, in the watched namespaces, and none that two releases share."""
+"""The permissions that the chart grants: minimal, in the watched namespaces, and not shared by two releases."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from trainyard_api.kinds import KINDS
 
 
 @pytest.mark.parametrize("values", [(), ('watchNamespaces=["a", "b"]',)], ids=["cluster", "namespaces"])
-def test_rights_are_the_least(helm: Path, values: tuple[str, ...]) -> None:
+def test_permissions_are_minimal(helm: Path, values: tuple[str, ...]) -> None:
     objects = render(helm, *values)
     roles = of_kind(objects, "Role") + of_kind(objects, "ClusterRole")
     for role in roles:
@@ -30,12 +30,12 @@ def test_rights_are_the_least(helm: Path, values: tuple[str, ...]) -> None:
     for rule in [rule for rule in own if kinds & set(rule["resources"])]:
         assert "update" not in rule["verbs"], "the operator writes one annotation and the status, and no spec"
     deletes = {name for rule in own if "delete" in rule["verbs"] for name in rule["resources"]} & kinds
-    assert deletes == {"trainingjobs", "modelversions"}, "what retention keeps no longer"
+    assert deletes == {"trainingjobs", "modelversions"}, "retention deletes these"
     creates = {name for rule in own if "create" in rule["verbs"] for name in rule["resources"]} & kinds
-    assert creates == {"trainingjobs", "modelversions"}, "those of a schedule, and those of a training"
+    assert creates == {"trainingjobs", "modelversions"}, "schedules create jobs, and trainings create versions"
 
 
-def test_users_may_read_all_and_write_what_is_theirs(helm: Path) -> None:
+def test_users_can_read_all_kinds_and_write_all_but_versions(helm: Path) -> None:
     roles = {role["metadata"]["name"]: role["rules"] for role in of_kind(render(helm), "ClusterRole")}
     plurals = {kind.plural for kind in KINDS}
     [view] = roles["ops:trainyard:view"]
@@ -46,7 +46,7 @@ def test_users_may_read_all_and_write_what_is_theirs(helm: Path) -> None:
     assert (versions["resources"], versions["verbs"]) == (["modelversions"], ["delete", "deletecollection"])
 
 
-def test_overruling_gates_is_a_right_of_its_own(helm: Path) -> None:
+def test_overruling_gates_is_a_separate_permission(helm: Path) -> None:
     for switches in ((), ("rbac.aggregate=false",)):
         [role] = [
             role
@@ -56,14 +56,14 @@ def test_overruling_gates_is_a_right_of_its_own(helm: Path) -> None:
         assert not [label for label in role["metadata"]["labels"] if "aggregate" in label]
         [rule] = role["rules"]
         assert (rule["resources"], rule["verbs"]) == (["modelversions"], ["get", "list", "watch", "patch"])
-    names = ("ops:trainyard", "ops:trainyard:overrule")  # the operator's own, and this one
+    names = ("ops:trainyard", "ops:trainyard:overrule")  # the role of the operator, and this one
     others = [role for role in of_kind(render(helm), "ClusterRole") if role["metadata"]["name"] not in names]
     assert len(others) == 2
     for rule in [rule for role in others for rule in role["rules"] if "modelversions" in rule["resources"]]:
         assert not {"update", "patch"} & set(rule["verbs"])
 
 
-def test_rights_stay_in_the_watched_namespaces(helm: Path) -> None:
+def test_permissions_are_limited_to_the_watched_namespaces(helm: Path) -> None:
     objects = render(helm, 'watchNamespaces=["a", "b"]')
     [cluster_wide] = [role for role in of_kind(objects, "ClusterRole") if role["metadata"]["name"] == "ops:trainyard"]
     assert [rule["resources"] for rule in cluster_wide["rules"]] == [["tokenreviews"]]
@@ -75,7 +75,7 @@ CLUSTER_SCOPED = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition
 TENANT = ("crds.install=false", "rbac.clusterScoped=false", 'watchNamespaces=["a", "b"]')
 
 
-def test_a_tenants_release_lies_in_namespaces_alone(helm: Path) -> None:
+def test_a_release_of_a_tenant_has_no_cluster_scoped_objects(helm: Path) -> None:
     objects = render(helm, *TENANT)
     assert not [each for each in objects if each["kind"] in CLUSTER_SCOPED]
     assert {each["metadata"]["namespace"] for each in objects} == {"a", "b", "ops"}
@@ -89,18 +89,18 @@ def test_a_tenants_release_lies_in_namespaces_alone(helm: Path) -> None:
     assert all("patch" in rule["verbs"] for role in overrule for rule in role["rules"])
 
 
-def test_releases_of_one_name_share_nothing_of_the_cluster(helm: Path) -> None:
+def test_releases_of_the_same_name_share_no_cluster_scoped_objects(helm: Path) -> None:
     names = []
     for namespace in ("ops", "team"):
         arguments = ("template", "trainyard", str(CHART), "--namespace", namespace, "--kube-version", KUBE_VERSION)
         objects = [each for each in yaml.safe_load_all(helm_run(helm, *arguments).stdout) if each]
         names.append({(each["kind"], each["metadata"]["name"]) for each in objects if each["kind"] in CLUSTER_SCOPED})
     shared = {kind for kind, _ in names[0] & names[1]}
-    assert shared == {"CustomResourceDefinition"}, "which every release has in common"
+    assert shared == {"CustomResourceDefinition"}, "the definitions are shared by all releases"
     assert len(names[0]) == len(names[1]) > len(KINDS)
 
 
-def test_rights_go_to_the_account_that_is_named(helm: Path) -> None:
+def test_permissions_are_bound_to_the_named_account(helm: Path) -> None:
     objects = render(helm, 'serviceAccount={"create": false, "name": "robot"}')
     bindings = of_kind(objects, "RoleBinding") + of_kind(objects, "ClusterRoleBinding")
     assert {subject["name"] for each in bindings for subject in each["subjects"]} == {"robot"}

@@ -1,4 +1,4 @@
-"""The supported Kubernetes: chart, README and the matrix of the tests say the same."""
+"""The supported Kubernetes releases: chart, README and test matrix agree."""
 
 import re
 import subprocess
@@ -21,18 +21,18 @@ def minor_of(version: str) -> int:
     return int(version.removeprefix("v").split(".")[1])
 
 
-def test_the_readme_lists_every_release_with_what_stands_for_it() -> None:
+def test_the_readme_lists_every_release_and_how_it_is_tested() -> None:
     section = (ROOT / "README.md").read_text().partition("### Supported Kubernetes")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (1\.\d+) \| (.+) \|$", section, re.MULTILINE)
     assert rows == [(each.minor, each.seen) for each in RELEASES]
 
 
-def test_the_chart_begins_with_the_oldest() -> None:
+def test_the_chart_requires_the_oldest_release() -> None:
     chart = yaml.safe_load((ROOT / "charts/trainyard/Chart.yaml").read_text())
     assert chart["kubeVersion"] == f">={releases.OLDEST.minor}.0-0"
 
 
-def test_helm_takes_the_supported_releases_and_none_before() -> None:
+def test_helm_accepts_only_supported_releases() -> None:
     first = minor_of(releases.OLDEST.minor)
     assert render(first).returncode == 0
     assert render(minor_of(releases.NEWEST.minor)).returncode == 0
@@ -46,12 +46,12 @@ def render(minor: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_no_release_between_is_left_out() -> None:
+def test_the_supported_releases_have_no_gap() -> None:
     first = minor_of(releases.OLDEST.minor)
     assert [minor_of(each.minor) for each in RELEASES] == list(range(first, first + len(RELEASES)))
 
 
-def test_the_ends_are_real() -> None:
+def test_the_oldest_and_the_newest_release_are_not_emulated() -> None:
     assert not releases.OLDEST.emulated
     assert not releases.NEWEST.emulated
     assert releases.NEWEST.server == toolchain.KUBERNETES_VERSION

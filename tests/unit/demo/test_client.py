@@ -1,4 +1,4 @@
-"""The demo's client against a real server: every answer is counted, whatever is no prediction is a failure."""
+"""The demo's client with a real HTTP server: every prediction is counted, and anything else is a failure."""
 
 import json
 import threading
@@ -16,11 +16,11 @@ DESCRIPTION = {"inputs": [{"name": "price", "datatype": "FP64"}, {"name": "town"
 
 
 class Model:
-    """What the server answers next: a status, a version, a value."""
+    """The next response of the server: a status, a version, a value."""
 
     def __init__(self) -> None:
         self.status, self.version, self.value = 200, "1", 2.5
-        self.asked: list[Any] = []
+        self.requests: list[Any] = []
 
     def prediction(self) -> Any:
         output = {"name": "prediction", "datatype": "FP64", "shape": [1], "data": [self.value]}
@@ -36,13 +36,13 @@ def model() -> Model:
 def address(model: Model) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer(200, DESCRIPTION)
+            self._respond(200, DESCRIPTION)
 
         def do_POST(self) -> None:
-            model.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self._answer(model.status, model.prediction())
+            model.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self._respond(model.status, model.prediction())
 
-        def _answer(self, status: int, body: Any) -> None:
+        def _respond(self, status: int, body: Any) -> None:
             content = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
@@ -67,21 +67,21 @@ def until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.005)
 
 
-def test_answers_are_counted_by_version_and_switches_have_a_time(address: str, model: Model) -> None:
+def test_predictions_are_counted_by_version_and_switches_are_timed(address: str, model: Model) -> None:
     with Client(lambda: address, "m", pause_seconds=0.001) as client:
         client.wait_for_version(1, 10)
         before = time.monotonic()
         model.version = "2"
         assert client.wait_for_version(2, 10, since=before) >= before
     assert [version for _, version in client.tally.switches] == [1, 2]
-    assert (client.tally.failed, client.tally.answered) == (0, len(model.asked))
+    assert (client.tally.failed, client.tally.answered) == (0, len(model.requests))
     assert str(client.tally).endswith("by version 2), 0 failed")
 
 
 def test_the_request_has_a_value_for_every_column(address: str, model: Model) -> None:
     with Client(lambda: address, "m", pause_seconds=0.001) as client:
-        until(lambda: bool(model.asked), "a request")
-    assert [(each["name"], each["shape"], each["data"]) for each in model.asked[0]["inputs"]] == [
+        until(lambda: bool(model.requests), "a request")
+    assert [(each["name"], each["shape"], each["data"]) for each in model.requests[0]["inputs"]] == [
         ("price", [1], [0.5]),
         ("town", [1], ["2026-01-01"]),
     ]
@@ -92,7 +92,7 @@ def test_the_request_has_a_value_for_every_column(address: str, model: Model) ->
     ("change", "words"),
     [({"status": 503}, "503"), ({"value": None}, "not finite numbers"), ({"version": "?"}, "ValueError")],
 )
-def test_whatever_is_no_prediction_is_a_failure(address: str, model: Model, change: Any, words: str) -> None:
+def test_a_response_without_a_prediction_is_a_failure(address: str, model: Model, change: Any, words: str) -> None:
     vars(model).update(change)
     with Client(lambda: address, "m", pause_seconds=0.001) as client:
         until(lambda: client.tally.failed > 1, "two failures")
@@ -100,14 +100,14 @@ def test_whatever_is_no_prediction_is_a_failure(address: str, model: Model, chan
     assert client.tally.answered == 0
 
 
-def test_a_connection_that_is_refused_is_a_failure_too(address: str) -> None:
+def test_a_refused_connection_is_a_failure(address: str) -> None:
     addresses = iter([address])
     with Client(lambda: next(addresses, "http://127.0.0.1:1"), "m", pause_seconds=0.001) as client:
         until(lambda: client.tally.failed > 0, "a failure")
     assert "ConnectionError" in client.tally.failures[0]
 
 
-def test_a_model_that_is_not_there_is_told_at_once() -> None:
+def test_a_model_that_does_not_respond_is_an_error() -> None:
     with (
         pytest.raises(ClusterError, match="through its Service"),
         Client(lambda: "http://127.0.0.1:1", "m"),
@@ -115,6 +115,6 @@ def test_a_model_that_is_not_there_is_told_at_once() -> None:
         pass
 
 
-def test_a_version_that_never_comes_is_named(address: str) -> None:
+def test_a_version_that_does_not_respond_in_time_is_named(address: str) -> None:
     with Client(lambda: address, "m") as client, pytest.raises(ClusterError, match="version 9"):
         client.wait_for_version(9, 0.1)

@@ -1,4 +1,4 @@
-"""What the demo shows and feeds: its tables fit the examples, its view reads real objects."""
+"""The data and the view of the demo: the tables fit the examples, and the view reads real objects."""
 
 import io
 from pathlib import Path
@@ -25,7 +25,7 @@ def frames() -> dict[str, pd.DataFrame]:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_find_their_columns(path: Path, frames: dict[str, pd.DataFrame]) -> None:
+def test_the_tables_have_the_columns_of_the_examples(path: Path, frames: dict[str, pd.DataFrame]) -> None:
     for each in yaml.safe_load_all(path.read_text()):
         if each["kind"] not in ("TrainingJob", "TrainingSchedule"):
             continue
@@ -35,11 +35,11 @@ def test_examples_find_their_columns(path: Path, frames: dict[str, pd.DataFrame]
         assert roles <= set(frames[data["uri"]].columns)
 
 
-def test_tables_are_the_same_every_time() -> None:
+def test_the_tables_are_the_same_every_time() -> None:
     assert list(tables()) == list(tables())
 
 
-def test_tables_grow_at_their_end() -> None:
+def test_larger_tables_append_rows() -> None:
     begin, grown = diabetes(PATIENTS), diabetes()
     assert grown.startswith(begin)
     assert len(grown) > len(begin)
@@ -53,11 +53,11 @@ def job(phase: str, **status: object) -> Json:
 
 
 def test_a_job_without_status_is_pending() -> None:
-    line = job_row({"metadata": {"name": "a"}, "spec": {"framework": "Prophet"}})
-    assert (line.phase, line.progress, line.ended) == ("Pending", 0, False)
+    row = job_row({"metadata": {"name": "a"}, "spec": {"framework": "Prophet"}})
+    assert (row.phase, row.progress, row.ended) == ("Pending", 0, False)
 
 
-def test_follow_prints_each_change_once_and_ends_with_the_jobs() -> None:
+def test_follow_prints_each_change_once_until_the_jobs_end() -> None:
     running = job("Running", trainerStatus={"progressPercentage": 40, "stage": "train", "message": "round 10"})
     metrics = [{"name": "mae", "value": "43.21987"}]
     done = job("Succeeded", result={"metrics": metrics}, modelVersion={"name": "a-v1", "version": 1})
@@ -66,11 +66,11 @@ def test_follow_prints_each_change_once_and_ends_with_the_jobs() -> None:
     [last] = follow(lambda: next(seen), Console(file=out), timeout_seconds=60)
     assert last.ended
     printed = out.getvalue().splitlines()
-    assert [line.split()[1] for line in printed] == ["Pending", "Running", "Succeeded"]
+    assert [row.split()[1] for row in printed] == ["Pending", "Running", "Succeeded"]
     assert "40%  train: round 10" in printed[1]
     assert "a-v1, mae 43.2" in printed[2]
 
 
-def test_follow_names_what_has_not_ended() -> None:
+def test_follow_names_unfinished_jobs() -> None:
     with pytest.raises(ClusterError, match=r"a \(Running\)"):
         follow(lambda: [job("Running")], Console(file=io.StringIO()), timeout_seconds=0)

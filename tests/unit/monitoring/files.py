@@ -1,4 +1,4 @@
-"""The rules and dashboards of the chart, as tests read them."""
+"""The rules and dashboards of the chart, parsed for tests."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _METRIC = re.compile(r"\b(?:trainyard|process)_[a-z_]+\b")
 
 @dataclass(frozen=True)
 class Query:
-    """One expression of a panel, with the place that it comes from."""
+    """One expression of a panel, with its dashboard and panel."""
 
     dashboard: str
     panel: str
@@ -31,7 +31,7 @@ class Query:
         return f"{self.dashboard}, {self.panel}: {self.expr}"
 
     def plain(self, window: str) -> str:
-        """Return it as Prometheus takes it: all namespaces, and a window for the rates."""
+        """Return the expression for Prometheus: all namespaces, and a fixed window for the rates."""
         return self.expr.replace("$namespace", ".*").replace("$__rate_interval", window)
 
 

@@ -1,6 +1,6 @@
-"""A kind that trainyard does not have goes the whole way, by the steps of CONTRIBUTING: the worked example.
+"""The worked example for CONTRIBUTING: a new kind, added in the steps that CONTRIBUTING lists.
 
-An Echo runs one pod that says a word, and remembers the word. Nothing outside this file knows of it.
+An Echo runs one pod that says a word, and stores the word in its status. Only this file knows the kind.
 """
 
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ API_KIND: Final = KindDefinition(
 
 @pytest.fixture(autouse=True)
 def known_to_the_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Apply its definition."""
+    """Register the kind at the in-memory API server."""
     monkeypatch.setitem(api_server.OURS, ECHOES, API_KIND)
     monkeypatch.setitem(api_server.WATCHED, ECHOES, ECHO.name)
 
@@ -93,7 +93,7 @@ class EchoView(BatchView[EchoStatus]):
 
 
 class Echoing:
-    """What is an Echo's own in a life that all kinds share which run to completion."""
+    """What differs for an Echo from the common life cycle of batch kinds."""
 
     workload: Final[Workload] = JOB
 
@@ -168,7 +168,7 @@ KINDS: Final = Kinds(ECHO, *CHILDREN)
 
 @dataclass
 class World:
-    """A cluster in memory, and an operator of Echoes alone."""
+    """An in-memory cluster, and an operator that plans only for Echoes."""
 
     cluster: Cluster
     reconciler: Reconciler
@@ -194,7 +194,7 @@ class World:
         self.cluster.add(ECHOES, NAMESPACE, body)
 
     def end(self, job: str, code: int, message: str) -> None:
-        """Let the pod of a Job end, and the Job with it."""
+        """Terminate the pod of a Job, and complete or fail the Job."""
         pod = pod_of(self.cluster.of(JOBS)[job], f"{job}-pod")
         ended = {"exitCode": code, "message": message, "finishedAt": to_rfc3339(self.cluster.now)}
         states = [{"name": meta.CONTAINER, "state": {"terminated": ended}}]
@@ -216,7 +216,7 @@ def new_world(**limits: Any) -> World:
     return World(cluster, reconciler, store, due)
 
 
-def test_it_runs_to_its_end() -> None:
+def test_an_echo_runs_and_succeeds() -> None:
     world = new_world()
     world.say("hello", "hi")
     world.settle()
@@ -227,7 +227,7 @@ def test_it_runs_to_its_end() -> None:
     assert (world.status("hello")["phase"], world.status("hello")["said"]) == ("Succeeded", "hi")
 
 
-def test_it_is_tried_again() -> None:
+def test_an_echo_is_retried() -> None:
     world = new_world()
     world.say("hello", "hi", retry={"maxAttempts": 2, "initialSeconds": 0})
     world.settle()
@@ -238,7 +238,7 @@ def test_it_is_tried_again() -> None:
     assert "hello-2" in world.cluster.of(JOBS)
 
 
-def test_it_waits_for_its_slot_and_is_cancelled() -> None:
+def test_an_echo_waits_in_the_queue_and_is_cancelled() -> None:
     world = new_world(max_concurrent_jobs=1)
     world.say("first", "a")
     world.settle()
@@ -250,7 +250,7 @@ def test_it_waits_for_its_slot_and_is_cancelled() -> None:
     assert world.status("second")["phase"] == "Cancelled"
 
 
-def test_a_restore_knows_what_was_said() -> None:
+def test_a_restored_echo_keeps_its_status() -> None:
     world = new_world()
     world.say("hello", "hi")
     world.settle()

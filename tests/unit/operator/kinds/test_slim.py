@@ -1,4 +1,4 @@
-"""What is kept of an object: enough for every view, and who asked for what."""
+"""What is kept in memory of an object: all that a view needs, and who requested an action."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from trainyard_operator.runtime.registry import KINDS
 ACTION = "trainyard.dev/requested-action"
 
 
-def wrote(manager: str, time: str, *annotations: str) -> dict[str, Any]:
+def managed_by(manager: str, time: str, *annotations: str) -> dict[str, Any]:
     fields = {"f:metadata": {"f:annotations": {f"f:{name}": {} for name in annotations}}}
     return {"manager": manager, "time": time, "fieldsV1": fields}
 
@@ -34,26 +34,32 @@ def body(*managed: dict[str, Any], **annotations: str) -> dict[str, Any]:
     return {"metadata": metadata, "spec": {"modelName": "demand"}}
 
 
-def test_an_annotation_of_ours_keeps_its_manager() -> None:
-    managed = [wrote("argocd-server", "2026-11-21T09:00:00Z", ACTION, "note"), wrote("kubectl", "2026-11-21T08:00:00Z")]
+def test_an_annotation_of_trainyard_keeps_its_manager() -> None:
+    managed = [
+        managed_by("argocd-server", "2026-11-21T09:00:00Z", ACTION, "note"),
+        managed_by("kubectl", "2026-11-21T08:00:00Z"),
+    ]
     view = model_deployment(slim(KINDS["ModelDeployment"], body(*managed, **{ACTION: "hold/1", "note": "x"})))
     assert view.annotations == {ACTION: "hold/1"}
     assert view.managers == {ACTION: "argocd-server"}
 
 
-def test_of_two_managers_the_last_one_counts() -> None:
-    managed = [wrote("kubectl-annotate", "2026-11-21T10:00:00Z", ACTION), wrote("helm", "2026-11-21T09:00:00Z", ACTION)]
+def test_the_last_of_two_managers_counts() -> None:
+    managed = [
+        managed_by("kubectl-annotate", "2026-11-21T10:00:00Z", ACTION),
+        managed_by("helm", "2026-11-21T09:00:00Z", ACTION),
+    ]
     slimmed = slim(KINDS["ModelDeployment"], body(*managed, **{ACTION: "hold/1"}))
     assert model_deployment(slimmed).managers == {ACTION: "kubectl-annotate"}
     assert "managedFields" not in slimmed["metadata"]
 
 
-def test_without_managers_nobody_is_named() -> None:
+def test_without_managed_fields_there_is_no_manager() -> None:
     view = model_deployment(slim(KINDS["ModelDeployment"], body(**{ACTION: "hold/1"})))
     assert view.managers == {}
 
 
-def test_what_fills_memory_is_dropped() -> None:
+def test_unneeded_fields_are_dropped() -> None:
     template = {"spec": {"containers": [{"name": "trainer", "image": "i", "env": []}]}}
     slimmed = slim(KINDS["Job"], {"metadata": {}, "spec": {"parallelism": 2, "template": template}})["spec"]
     assert slimmed["template"]["spec"]["containers"] == [{"name": "trainer", "image": "i"}]
@@ -62,8 +68,8 @@ def test_what_fills_memory_is_dropped() -> None:
     assert slim(KINDS["ModelVersion"], {"metadata": {}, "spec": version})["spec"] == {"model": "m", "version": 1}
 
 
-def test_a_saved_status_is_kept_whole_where_it_is_needed() -> None:
-    """Of an object with a status only whether the annotation is the right one is ever asked."""
+def test_a_saved_status_is_kept_only_for_an_object_without_a_status() -> None:
+    """For an object with a status, only a comparison of the annotation is needed."""
     text = '{"of":"team/demand/demand","uid":"before","status":{"activeVersion":3}}'
     new = body(**{SAVED_ANNOTATION: text})
     assert KINDS["ModelDeployment"].view(slim(KINDS["ModelDeployment"], new)).status.active_version == 3
@@ -73,7 +79,7 @@ def test_a_saved_status_is_kept_whole_where_it_is_needed() -> None:
 
 
 def read(kind: Kind, number: int, phase: str) -> dict[str, Any]:
-    """Return an object as JSON is read: no text is shared with another one."""
+    """Parse an object from JSON, so that it shares no string with another object."""
     metadata = {"namespace": "team", "name": f"a-{number}", "uid": f"0f9a4c1e-0000-4000-8000-{number:012d}"}
     spec = {"model": "demand", "modelName": "demand", "metrics": [{"name": "mae", "value": "0.5"}], "shards": 2}
     text = json.dumps({"kind": kind, "metadata": metadata, "spec": spec, "status": {"phase": phase}})
@@ -82,7 +88,7 @@ def read(kind: Kind, number: int, phase: str) -> dict[str, Any]:
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Iterate over every key and text in a body."""
+    """Iterate over every key and string in a body."""
     match value:
         case dict():
             for key, each in value.items():
@@ -105,7 +111,7 @@ def texts(value: Any) -> Iterator[str]:
         ("ModelVersion", "Quarantined"),
     ],
 )
-def test_objects_at_rest_share_what_they_say_alike(kind: Kind, phase: str) -> None:
+def test_finished_objects_share_equal_strings(kind: Kind, phase: str) -> None:
     one, two = (slim(KINDS[kind], read(kind, number, phase)) for number in (1, 2))
     assert one == read(kind, 1, phase)
     alike = {text for text in texts(one) if text in set(texts(two))}
@@ -116,7 +122,7 @@ def test_objects_at_rest_share_what_they_say_alike(kind: Kind, phase: str) -> No
 @pytest.mark.parametrize(
     ("kind", "phase"), [("TrainingJob", "Running"), ("ModelVersion", "Pending"), ("ModelDeployment", "Serving")]
 )
-def test_what_still_changes_is_not_copied_for_that(kind: Kind, phase: str) -> None:
+def test_changing_objects_are_not_copied(kind: Kind, phase: str) -> None:
     whole = read(kind, 1, phase)
     assert not KINDS[kind].is_at_rest(whole)
     assert slim(KINDS[kind], whole)["status"] is whole["status"]

@@ -1,4 +1,4 @@
-"""An API server that answers as a test says and remembers what it was asked."""
+"""An HTTP API server with scripted responses. It records all requests."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from trainyard_operator.kube.credentials import Credentials, FixedToken
 
 
 @dataclass(frozen=True)
-class Asked:
+class RecordedRequest:
     method: str
     path: str
     query: dict[str, str]
@@ -22,26 +22,26 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScriptedResponse:
     body: Any = field(default_factory=dict)
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     raw: bytes | None = None
 
 
-BROKEN = Answer(status=0)
+BROKEN = ScriptedResponse(status=0)
 """The connection ends without an answer."""
 
 
-def failure(status: int, reason: str, message: str = "no", **headers: str) -> Answer:
-    return Answer({"kind": "Status", "reason": reason, "message": message}, status, headers)
+def failure(status: int, reason: str, message: str = "no", **headers: str) -> ScriptedResponse:
+    return ScriptedResponse({"kind": "Status", "reason": reason, "message": message}, status, headers)
 
 
 class ScriptedApi:
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
-        self.answers: list[Answer] = []
-        self.rule: Callable[[Asked], Answer] = lambda _: Answer()
+        self.requests: list[RecordedRequest] = []
+        self.responses: list[ScriptedResponse] = []
+        self.rule: Callable[[RecordedRequest], ScriptedResponse] = lambda _: ScriptedResponse()
         self.hold: asyncio.Event | None = None
         self.open = self.most_open = 0
         self.arrived = asyncio.Semaphore(0)
@@ -54,10 +54,10 @@ class ScriptedApi:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        asked = Asked(
+        recorded = RecordedRequest(
             request.method, request.path, dict(request.query), dict(request.headers), json.loads(raw) if raw else None
         )
-        self.asked.append(asked)
+        self.requests.append(recorded)
         self.open += 1
         self.most_open = max(self.open, self.most_open)
         self.arrived.release()
@@ -66,14 +66,14 @@ class ScriptedApi:
                 await self.hold.wait()
         finally:
             self.open -= 1
-        answer = self.answers.pop(0) if self.answers else self.rule(asked)
-        if answer is BROKEN:
+        response = self.responses.pop(0) if self.responses else self.rule(recorded)
+        if response is BROKEN:
             assert request.transport is not None
             request.transport.close()
             return web.Response()
-        if answer.raw is not None:
-            return web.Response(body=answer.raw, status=answer.status, headers=answer.headers)
-        return web.json_response(answer.body, status=answer.status, headers=answer.headers)
+        if response.raw is not None:
+            return web.Response(body=response.raw, status=response.status, headers=response.headers)
+        return web.json_response(response.body, status=response.status, headers=response.headers)
 
 
 @asynccontextmanager

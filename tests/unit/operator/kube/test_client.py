@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.unit.operator.kube.scripted_api import BROKEN, Answer, Asked, ScriptedApi, failure, scripted_api
+from tests.unit.operator.kube.scripted_api import (
+    BROKEN,
+    RecordedRequest,
+    ScriptedApi,
+    ScriptedResponse,
+    failure,
+    scripted_api,
+)
 from trainyard_operator.core.config import ClientLimits
 from trainyard_operator.kube.client import THROTTLE_ATTEMPTS, KubeClient
 from trainyard_operator.kube.credentials import Credentials, TokenFile
@@ -40,94 +47,98 @@ async def client(api: ScriptedApi) -> AsyncIterator[KubePort]:
         yield client
 
 
-async def test_get_asks_for_one_object_with_our_token(api: ScriptedApi, client: KubePort) -> None:
-    api.answers = [Answer({"metadata": {"name": "p"}, "anything": {"else": 1}})]
+async def test_get_requests_one_object_with_the_token(api: ScriptedApi, client: KubePort) -> None:
+    api.responses = [ScriptedResponse({"metadata": {"name": "p"}, "anything": {"else": 1}})]
     assert await client.get(PODS, "ns", "p") == {"metadata": {"name": "p"}, "anything": {"else": 1}}
-    (asked,) = api.asked
-    assert (asked.method, asked.path) == ("GET", "/api/v1/namespaces/ns/pods/p")
-    assert asked.headers["Authorization"] == "Bearer secret-token"
+    (request,) = api.requests
+    assert (request.method, request.path) == ("GET", "/api/v1/namespaces/ns/pods/p")
+    assert request.headers["Authorization"] == "Bearer secret-token"
 
 
-async def test_create_is_strict_and_signed_by_our_field_manager(api: ScriptedApi, client: KubePort) -> None:
+async def test_create_is_strict_and_names_the_field_manager(api: ScriptedApi, client: KubePort) -> None:
     await client.create(JOBS, "ns", {"metadata": {"name": "j"}})
-    (asked,) = api.asked
-    assert (asked.method, asked.path) == ("POST", "/apis/batch/v1/namespaces/ns/jobs")
-    assert asked.query == {"fieldManager": "trainyard-operator", "fieldValidation": "Strict"}
-    assert asked.body == {"metadata": {"name": "j"}}
+    (request,) = api.requests
+    assert (request.method, request.path) == ("POST", "/apis/batch/v1/namespaces/ns/jobs")
+    assert request.query == {"fieldManager": "trainyard-operator", "fieldValidation": "Strict"}
+    assert request.body == {"metadata": {"name": "j"}}
 
 
 async def test_status_is_a_merge_patch_of_the_subresource(api: ScriptedApi, client: KubePort) -> None:
     patch = {"metadata": {"resourceVersion": "7"}, "status": {"phase": "Running", "queuePosition": None}}
     await client.patch_status(TRAINING_JOBS, "ns", "tj", patch)
-    (asked,) = api.asked
-    assert asked.method == "PATCH"
-    assert asked.path == "/apis/trainyard.dev/v1alpha1/namespaces/ns/trainingjobs/tj/status"
-    assert asked.headers["Content-Type"] == "application/merge-patch+json"
-    assert asked.body == patch
+    (request,) = api.requests
+    assert request.method == "PATCH"
+    assert request.path == "/apis/trainyard.dev/v1alpha1/namespaces/ns/trainingjobs/tj/status"
+    assert request.headers["Content-Type"] == "application/merge-patch+json"
+    assert request.body == patch
 
 
-async def test_delete_names_the_uid_and_goes_foreground(api: ScriptedApi, client: KubePort) -> None:
+async def test_delete_has_a_uid_precondition_and_foreground_propagation(api: ScriptedApi, client: KubePort) -> None:
     await client.delete(JOBS, "ns", "j", uid="u1")
-    (asked,) = api.asked
-    assert asked.method == "DELETE"
-    assert asked.body["preconditions"] == {"uid": "u1"}
-    assert asked.body["propagationPolicy"] == "Foreground"
+    (request,) = api.requests
+    assert request.method == "DELETE"
+    assert request.body["preconditions"] == {"uid": "u1"}
+    assert request.body["propagationPolicy"] == "Foreground"
 
 
-async def test_delete_names_the_state_that_was_seen(api: ScriptedApi, client: KubePort) -> None:
+async def test_delete_can_have_a_resource_version_precondition(api: ScriptedApi, client: KubePort) -> None:
     await client.delete(JOBS, "ns", "j", uid="u1", resource_version="7")
-    (asked,) = api.asked
-    assert asked.body["preconditions"] == {"uid": "u1", "resourceVersion": "7"}
+    (request,) = api.requests
+    assert request.body["preconditions"] == {"uid": "u1", "resourceVersion": "7"}
 
 
-async def test_annotations_are_merged_into_the_state_that_was_seen(api: ScriptedApi, client: KubePort) -> None:
+async def test_annotations_are_patched_with_a_resource_version(api: ScriptedApi, client: KubePort) -> None:
     await client.annotate(JOBS, "ns", "j", {"trainyard.dev/saved-status": "{}"}, resource_version="7")
-    (asked,) = api.asked
-    assert (asked.method, asked.path) == ("PATCH", "/apis/batch/v1/namespaces/ns/jobs/j")
-    assert asked.headers["Content-Type"] == "application/merge-patch+json"
-    assert asked.body == {"metadata": {"resourceVersion": "7", "annotations": {"trainyard.dev/saved-status": "{}"}}}
+    (request,) = api.requests
+    assert (request.method, request.path) == ("PATCH", "/apis/batch/v1/namespaces/ns/jobs/j")
+    assert request.headers["Content-Type"] == "application/merge-patch+json"
+    assert request.body == {"metadata": {"resourceVersion": "7", "annotations": {"trainyard.dev/saved-status": "{}"}}}
 
 
-async def test_deleting_what_is_gone_is_success(api: ScriptedApi, client: KubePort) -> None:
-    api.answers = [failure(404, "NotFound")]
+async def test_deleting_a_missing_object_succeeds(api: ScriptedApi, client: KubePort) -> None:
+    api.responses = [failure(404, "NotFound")]
     await client.delete(JOBS, "ns", "j", uid="u1")
 
 
-async def test_deleting_leaves_another_object_of_that_name_alone(api: ScriptedApi, client: KubePort) -> None:
-    api.answers = [failure(409, "Conflict"), Answer({"metadata": {"uid": "u2"}})]
+async def test_deleting_leaves_a_new_object_of_the_same_name_alone(api: ScriptedApi, client: KubePort) -> None:
+    api.responses = [failure(409, "Conflict"), ScriptedResponse({"metadata": {"uid": "u2"}})]
     await client.delete(JOBS, "ns", "j", uid="u1")
-    api.answers = [failure(409, "Conflict"), failure(404, "NotFound")]
+    api.responses = [failure(409, "Conflict"), failure(404, "NotFound")]
     await client.delete(JOBS, "ns", "j", uid="u1")
 
 
-async def test_a_real_conflict_on_delete_is_told(api: ScriptedApi, client: KubePort) -> None:
-    api.answers = [failure(409, "Conflict"), Answer({"metadata": {"uid": "u1"}})]
+async def test_a_real_conflict_on_delete_is_raised(api: ScriptedApi, client: KubePort) -> None:
+    api.responses = [failure(409, "Conflict"), ScriptedResponse({"metadata": {"uid": "u1"}})]
     with pytest.raises(ConflictError):
         await client.delete(JOBS, "ns", "j", uid="u1")
 
 
-async def test_lists_go_page_by_page_with_a_selector(api: ScriptedApi, client: KubePort) -> None:
-    api.answers = [
-        Answer({"metadata": {"continue": "a/b=="}, "items": [{"n": 1}, {"n": 2}]}),
-        Answer({"metadata": {}, "items": [{"n": 3}]}),
+async def test_lists_are_paged_and_keep_the_selector(api: ScriptedApi, client: KubePort) -> None:
+    api.responses = [
+        ScriptedResponse({"metadata": {"continue": "a/b=="}, "items": [{"n": 1}, {"n": 2}]}),
+        ScriptedResponse({"metadata": {}, "items": [{"n": 3}]}),
     ]
     found = [item["n"] async for item in client.list(JOBS, selector="a=b,c", limit=2)]
     assert found == [1, 2, 3]
-    assert [asked.path for asked in api.asked] == ["/apis/batch/v1/jobs"] * 2
-    assert api.asked[0].query == {"limit": "2", "labelSelector": "a=b,c"}
-    assert api.asked[1].query == {"limit": "2", "labelSelector": "a=b,c", "continue": "a/b=="}
+    assert [request.path for request in api.requests] == ["/apis/batch/v1/jobs"] * 2
+    assert api.requests[0].query == {"limit": "2", "labelSelector": "a=b,c"}
+    assert api.requests[1].query == {"limit": "2", "labelSelector": "a=b,c", "continue": "a/b=="}
 
 
 async def test_an_expired_page_starts_the_list_again(api: ScriptedApi, client: KubePort) -> None:
-    first = Answer({"metadata": {"continue": "old"}, "items": [{"n": 1}]})
-    api.answers = [first, failure(410, "Expired"), first, Answer({"metadata": {}, "items": None})]
+    first = ScriptedResponse({"metadata": {"continue": "old"}, "items": [{"n": 1}]})
+    api.responses = [first, failure(410, "Expired"), first, ScriptedResponse({"metadata": {}, "items": None})]
     assert [item["n"] async for item in client.list(MODEL_VERSIONS, "ns")] == [1, 1]
-    assert [asked.query.get("continue") for asked in api.asked] == [None, "old", None, "old"]
+    assert [request.query.get("continue") for request in api.requests] == [None, "old", None, "old"]
 
 
-async def test_a_list_that_always_expires_gives_up(api: ScriptedApi, client: KubePort) -> None:
-    def rule(asked: Asked) -> Answer:
-        return failure(410, "Expired") if "continue" in asked.query else Answer({"metadata": {"continue": "x"}})
+async def test_a_list_that_always_expires_fails(api: ScriptedApi, client: KubePort) -> None:
+    def rule(request: RecordedRequest) -> ScriptedResponse:
+        return (
+            failure(410, "Expired")
+            if "continue" in request.query
+            else ScriptedResponse({"metadata": {"continue": "x"}})
+        )
 
     api.rule = rule
     with pytest.raises(ApiError) as raised:
@@ -154,52 +165,52 @@ async def test_a_list_that_always_expires_gives_up(api: ScriptedApi, client: Kub
 async def test_every_status_has_its_error(
     api: ScriptedApi, client: KubePort, status: int, reason: str, expected: type[ApiError]
 ) -> None:
-    api.answers = [failure(status, reason, "because")]
+    api.responses = [failure(status, reason, "because")]
     with pytest.raises(ApiError) as raised:
         await client.create(JOBS, "ns", {})
     assert type(raised.value) is expected
     assert (raised.value.status, raised.value.reason, raised.value.message) == (status, reason, "because")
-    assert len(api.asked) == 1
+    assert len(api.requests) == 1
 
 
-async def test_an_answer_of_a_proxy_is_understood(api: ScriptedApi, client: KubePort) -> None:
-    api.answers = [Answer(status=502, raw=b"<html>bad gateway</html>")]
+async def test_an_error_page_of_a_proxy_is_quoted(api: ScriptedApi, client: KubePort) -> None:
+    api.responses = [ScriptedResponse(status=502, raw=b"<html>bad gateway</html>")]
     with pytest.raises(UnavailableError, match="502 Http502: <html>bad gateway</html>"):
         await client.get(JOBS, "ns", "j")
 
 
-async def test_a_success_that_is_no_json_is_no_success(api: ScriptedApi, client: KubePort) -> None:
-    api.answers = [Answer(raw=b"hello")]
+async def test_a_successful_response_without_json_is_an_error(api: ScriptedApi, client: KubePort) -> None:
+    api.responses = [ScriptedResponse(raw=b"hello")]
     with pytest.raises(UnavailableError, match="is not JSON"):
         await client.get(JOBS, "ns", "j")
 
 
-async def test_throttling_is_waited_out_as_the_server_asks(api: ScriptedApi, client: KubePort) -> None:
-    busy = Answer({"reason": "TooManyRequests"}, 429, {"Retry-After": "0.2"})
-    api.answers = [busy, busy, Answer({"ok": True})]
+async def test_throttled_requests_wait_as_the_server_asks(api: ScriptedApi, client: KubePort) -> None:
+    busy = ScriptedResponse({"reason": "TooManyRequests"}, 429, {"Retry-After": "0.2"})
+    api.responses = [busy, busy, ScriptedResponse({"ok": True})]
     start = time.monotonic()
     assert await client.get(JOBS, "ns", "j") == {"ok": True}
     assert time.monotonic() - start >= 0.4
-    assert len(api.asked) == 3
+    assert len(api.requests) == 3
 
 
-async def test_throttling_that_does_not_end_is_an_error(api: ScriptedApi, client: KubePort) -> None:
-    api.rule = lambda _: Answer({"reason": "TooManyRequests", "message": "busy"}, 429, {"Retry-After": "0"})
+async def test_permanent_throttling_is_an_error(api: ScriptedApi, client: KubePort) -> None:
+    api.rule = lambda _: ScriptedResponse({"reason": "TooManyRequests", "message": "busy"}, 429, {"Retry-After": "0"})
     with pytest.raises(ThrottledError) as raised:
         await client.get(JOBS, "ns", "j")
     assert raised.value.retry_after == 0.0
-    assert len(api.asked) == THROTTLE_ATTEMPTS
+    assert len(api.requests) == THROTTLE_ATTEMPTS
 
 
-async def test_a_broken_connection_is_unknown_and_a_write_is_not_repeated(api: ScriptedApi, client: KubePort) -> None:
-    api.answers = [BROKEN]
+async def test_a_write_is_not_repeated_after_a_broken_connection(api: ScriptedApi, client: KubePort) -> None:
+    api.responses = [BROKEN]
     with pytest.raises(UnavailableError) as raised:
         await client.create(JOBS, "ns", {})
     assert raised.value.status == 0
-    assert len(api.asked) == 1
+    assert len(api.requests) == 1
 
 
-async def test_no_server_at_all(api: ScriptedApi) -> None:
+async def test_a_refused_connection_is_an_error(api: ScriptedApi) -> None:
     nowhere = Credentials("http://127.0.0.1:1", None, api.credentials.token)
     async with KubeClient(nowhere, LIMITS) as client:
         with pytest.raises(UnavailableError, match="NoConnection: GET /apis/batch/v1/namespaces/ns/jobs/j"):
@@ -215,16 +226,16 @@ async def test_a_silent_server_times_out(api: ScriptedApi) -> None:
 
 async def test_no_more_connections_than_allowed(api: ScriptedApi, client: KubePort) -> None:
     api.hold = asyncio.Event()
-    calls = [asyncio.ensure_future(client.get(JOBS, "ns", str(n))) for n in range(20)]
-    async with asyncio.timeout(20):  # until all allowed connections are in use
+    reads = [asyncio.ensure_future(client.get(JOBS, "ns", str(n))) for n in range(20)]
+    async with asyncio.timeout(20):  # wait until all allowed connections are in use
         for _ in range(LIMITS.connections):
             await api.arrived.acquire()
     api.hold.set()
-    await asyncio.gather(*calls)
+    await asyncio.gather(*reads)
     assert api.most_open == LIMITS.connections
 
 
-async def test_the_rate_limit_holds_back(api: ScriptedApi) -> None:
+async def test_the_rate_limit_delays_requests(api: ScriptedApi) -> None:
     async with KubeClient(api.credentials, ClientLimits(qps=50, burst=5)) as client:
         start = time.monotonic()
         await asyncio.gather(*(client.get(JOBS, "ns", str(n)) for n in range(15)))
@@ -243,7 +254,7 @@ async def test_a_rotated_token_is_used_at_once(api: ScriptedApi, tmp_path: Path)
         file.unlink()
         with pytest.raises(UnauthorizedError, match="cannot be read"):
             await client.get(JOBS, "ns", "j")
-    assert [asked.headers["Authorization"] for asked in api.asked] == ["Bearer one", "Bearer two"]
+    assert [request.headers["Authorization"] for request in api.requests] == ["Bearer one", "Bearer two"]
 
 
 async def test_requests_are_counted(api: ScriptedApi, client: KubePort) -> None:
@@ -252,20 +263,20 @@ async def test_requests_are_counted(api: ScriptedApi, client: KubePort) -> None:
         return REGISTRY.get_sample_value("trainyard_api_requests_total", labels) or 0.0
 
     before = count()
-    api.answers = [failure(404, "NotFound")]
+    api.responses = [failure(404, "NotFound")]
     with pytest.raises(NotFoundError):
         await client.get(JOBS, "ns", "j")
     assert count() == before + 1
 
 
-async def test_a_good_token_has_an_identity(api: ScriptedApi, client: KubePort) -> None:
+async def test_a_valid_token_has_an_identity(api: ScriptedApi, client: KubePort) -> None:
     name = "system:serviceaccount:ns:sa"
     user = {"username": name, "extra": {"k/pod-name": ["p"]}}
-    api.answers = [Answer({"status": {"authenticated": True, "audiences": ["a"], "user": user}}, 201)]
+    api.responses = [ScriptedResponse({"status": {"authenticated": True, "audiences": ["a"], "user": user}}, 201)]
     assert await client.review_token("t", "a") == TokenIdentity(name, ("a",), {"k/pod-name": ("p",)})
-    (asked,) = api.asked
-    assert asked.path == "/apis/authentication.k8s.io/v1/tokenreviews"
-    assert asked.body["spec"] == {"token": "t", "audiences": ["a"]}
+    (request,) = api.requests
+    assert request.path == "/apis/authentication.k8s.io/v1/tokenreviews"
+    assert request.body["spec"] == {"token": "t", "audiences": ["a"]}
 
 
 @pytest.mark.parametrize(
@@ -277,16 +288,16 @@ async def test_a_good_token_has_an_identity(api: ScriptedApi, client: KubePort) 
         {"authenticated": True, "audiences": ["other"], "user": {"username": "x"}},
     ],
 )
-async def test_a_bad_token_has_none(api: ScriptedApi, client: KubePort, status: dict[str, object]) -> None:
-    api.answers = [Answer({"status": status}, 201)]
+async def test_an_invalid_token_has_no_identity(api: ScriptedApi, client: KubePort, status: dict[str, object]) -> None:
+    api.responses = [ScriptedResponse({"status": status}, 201)]
     assert await client.review_token("t", "a") is None
 
 
-async def test_a_fence_stops_writes_before_a_byte_is_sent_and_lets_reads_through(api: ScriptedApi) -> None:
-    asked: list[str] = []
+async def test_a_fence_blocks_writes_and_allows_reads(api: ScriptedApi) -> None:
+    checked: list[str] = []
 
     def fence(namespace: str) -> None:
-        asked.append(namespace)
+        checked.append(namespace)
         raise NotHeldError("not the leader")
 
     async with KubeClient(api.credentials, ClientLimits(), fence=fence) as client:
@@ -301,29 +312,29 @@ async def test_a_fence_stops_writes_before_a_byte_is_sent_and_lets_reads_through
             with pytest.raises(NotHeldError):
                 await write
         await client.review_token("token", "audience")
-    assert [each.method for each in api.asked] == ["GET", "POST"]
-    assert asked == ["team"] * 5
+    assert [each.method for each in api.requests] == ["GET", "POST"]
+    assert checked == ["team"] * 5
 
 
-async def test_the_fence_is_asked_again_right_before_the_body(api: ScriptedApi) -> None:
-    """The headers wait for the body; if the lead is lost in between, not a byte goes out."""
-    asked: list[str] = []
+async def test_the_fence_is_checked_again_right_before_the_body(api: ScriptedApi) -> None:
+    """The headers wait for the body. If the lead is lost in between, nothing is sent."""
+    checked: list[str] = []
 
     def fence(namespace: str) -> None:
-        asked.append(namespace)
-        if len(asked) == 2:
+        checked.append(namespace)
+        if len(checked) == 2:
             raise NotHeldError("not the leader")
 
     async with KubeClient(api.credentials, ClientLimits(), fence=fence) as client:
         with pytest.raises(NotHeldError):
             await client.create(JOBS, "team", {"metadata": {"name": "a"}})
-        assert asked == ["team"] * 2
+        assert checked == ["team"] * 2
         await client.create(JOBS, "team", {"metadata": {"name": "b"}})
-    assert [each.body["metadata"]["name"] for each in api.asked] == ["b"]
+    assert [each.body["metadata"]["name"] for each in api.requests] == ["b"]
 
 
-async def test_the_fence_is_asked_after_the_wait_for_a_connection(api: ScriptedApi) -> None:
-    """One connection is busy when the second write begins; the lead is lost while it waits for its turn."""
+async def test_the_fence_is_checked_after_the_wait_for_a_connection(api: ScriptedApi) -> None:
+    """The second write waits for the only connection, and the lead is lost meanwhile."""
     api.hold, leads = asyncio.Event(), [True]
 
     def fence(_: str) -> None:
@@ -340,4 +351,4 @@ async def test_the_fence_is_asked_after_the_wait_for_a_connection(api: ScriptedA
         await first
         with pytest.raises(NotHeldError):
             await second
-    assert [each.body["metadata"]["name"] for each in api.asked] == ["a"]
+    assert [each.body["metadata"]["name"] for each in api.requests] == ["a"]

@@ -44,7 +44,7 @@ def test_a_pod_uses_its_service_account(tmp_path: Path, ca: str) -> None:
     assert found.tls.verify_mode is ssl.CERT_REQUIRED
 
 
-def test_an_address_of_ip_version_6(tmp_path: Path, ca: str) -> None:
+def test_an_ipv6_address_is_put_in_brackets(tmp_path: Path, ca: str) -> None:
     folder = service_account(tmp_path / "sa", ca)
     env = {
         "TRAINYARD_SERVICE_ACCOUNT_DIR": str(folder),
@@ -61,7 +61,7 @@ def test_a_kubeconfig_with_inline_data_and_a_token(tmp_path: Path, ca: str) -> N
     assert "s3cr3t" not in repr(found)
 
 
-def test_files_are_found_beside_the_kubeconfig(tmp_path: Path, ca: str) -> None:
+def test_relative_paths_start_at_the_kubeconfig(tmp_path: Path, ca: str) -> None:
     (tmp_path / "ca.crt").write_text(ca)
     (tmp_path / "token").write_text("from-file")
     cluster = {"server": "https://h", "certificate-authority": "ca.crt"}
@@ -70,14 +70,14 @@ def test_files_are_found_beside_the_kubeconfig(tmp_path: Path, ca: str) -> None:
     assert found.token.current() == "from-file"
 
 
-def test_a_client_certificate_is_loaded(tmp_path: Path, ca: str) -> None:
+def test_a_broken_client_certificate_is_refused(tmp_path: Path, ca: str) -> None:
     broken = {"client-certificate-data": base64.b64encode(ca.encode()).decode(), "client-key-data": "bm8="}
     cluster = {"server": "https://h", "insecure-skip-tls-verify": True}
     with pytest.raises(CredentialsError, match="client certificate"):
         load_credentials({"KUBECONFIG": str(kubeconfig(tmp_path, cluster=cluster, user=broken))})
 
 
-def test_verification_is_off_only_where_the_kubeconfig_says_so(tmp_path: Path) -> None:
+def test_tls_verification_is_off_only_if_the_kubeconfig_says_so(tmp_path: Path) -> None:
     cluster = {"server": "https://h", "insecure-skip-tls-verify": True}
     found = load_credentials({"KUBECONFIG": str(kubeconfig(tmp_path, cluster=cluster, user={}))})
     assert found.tls is not None
@@ -85,14 +85,14 @@ def test_verification_is_off_only_where_the_kubeconfig_says_so(tmp_path: Path) -
     assert found.token == FixedToken("")
 
 
-def test_the_home_folder_is_the_last_place(tmp_path: Path) -> None:
+def test_the_home_folder_is_read_last(tmp_path: Path) -> None:
     (tmp_path / ".kube").mkdir()
     kubeconfig(tmp_path / ".kube", cluster={"server": "http://h"}, user={})
     found = load_credentials({"HOME": str(tmp_path)})
     assert (found.server, found.tls) == ("http://h", None)
 
 
-def test_the_first_of_several_files_wins(tmp_path: Path) -> None:
+def test_the_first_of_several_files_is_used(tmp_path: Path) -> None:
     one = kubeconfig(tmp_path, cluster={"server": "http://one"}, user={}, name="one")
     two = kubeconfig(tmp_path, cluster={"server": "http://two"}, user={"token": "t"}, name="two")
     assert load_credentials({"KUBECONFIG": f"{one}:{two}"}).server == "http://one"
@@ -109,7 +109,9 @@ def test_the_first_of_several_files_wins(tmp_path: Path) -> None:
         ({"server": "https://h", "certificate-authority-data": "%%%"}, {}, "not base64"),
     ],
 )
-def test_what_cannot_be_used_is_said(tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], says: str) -> None:
+def test_unsupported_settings_are_named(
+    tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], says: str
+) -> None:
     file = kubeconfig(tmp_path, cluster=cluster, user=user)
     with pytest.raises(CredentialsError, match=says):
         load_credentials({"KUBECONFIG": str(file)})
@@ -125,7 +127,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, cluster: dict[str, Any], us
         ("{}", "defines no context ''"),
     ],
 )
-def test_a_broken_kubeconfig_is_said(tmp_path: Path, text: str | None, says: str) -> None:
+def test_a_broken_kubeconfig_is_named(tmp_path: Path, text: str | None, says: str) -> None:
     file = tmp_path / "config"
     if text is not None:
         file.write_text(text)
@@ -133,17 +135,17 @@ def test_a_broken_kubeconfig_is_said(tmp_path: Path, text: str | None, says: str
         load_credentials({"KUBECONFIG": str(file)})
 
 
-def test_nothing_at_all(tmp_path: Path) -> None:
+def test_without_any_credentials_the_message_names_kubeconfig(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="set KUBECONFIG"):
         load_credentials({"HOME": str(tmp_path)})
 
 
-def test_a_service_account_without_token(tmp_path: Path) -> None:
+def test_a_service_account_without_a_token_is_refused(tmp_path: Path) -> None:
     env = {"TRAINYARD_SERVICE_ACCOUNT_DIR": str(tmp_path), "KUBERNETES_SERVICE_HOST": "h"}
     with pytest.raises(CredentialsError, match="token cannot be read"):
         load_credentials(env)
 
 
-def test_a_service_account_without_a_server(tmp_path: Path) -> None:
+def test_a_service_account_without_a_server_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="KUBERNETES_SERVICE_HOST is not set"):
         load_credentials({"TRAINYARD_SERVICE_ACCOUNT_DIR": str(tmp_path)})

@@ -1,4 +1,4 @@
-"""A status patch changes what this release knows, and nothing else."""
+"""A status patch changes only fields that this release knows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,7 @@ def ready(status: str) -> dict[str, Any]:
     return {"type": "Ready", "status": status}
 
 
-def test_what_is_known_is_removed_and_what_is_not_stays() -> None:
+def test_known_fields_are_removed_and_unknown_fields_stay() -> None:
     stored = {"a": 1, "new": 2, "part": {"b": 3, "newer": 4}, "whole": {"c": 5}}
     read = {"a": 1, "part": {"b": 3}, "whole": {"c": 5}}
     assert status_patch(stored, read, {"part": {"d": 6}}) == {"a": None, "whole": None, "part": {"b": None, "d": 6}}
@@ -38,7 +38,7 @@ def test_foreign_conditions_stay() -> None:
     assert patch == {"conditions": [ready("True"), APPROVED]}
 
 
-def test_what_is_not_known_of_an_item_goes_with_it_wherever_it_stands() -> None:
+def test_unknown_fields_of_an_item_move_with_the_item() -> None:
     first, second = {"version": 1, "from": "t1", "outcome": "Active"}, {"version": 2, "from": "t2", "outcome": "Active"}
     stored = {"history": [{**first, "traffic": 90, "by": {"name": "a", "team": "x"}}]}
     read = {"history": [{**first, "by": {"name": "a"}}]}
@@ -46,13 +46,15 @@ def test_what_is_not_known_of_an_item_goes_with_it_wherever_it_stands() -> None:
     patch = status_patch(stored, read, {"history": [second, after]})
     assert patch == {"history": [second, {**after, "traffic": 90, "by": {"name": "b", "team": "x"}}]}
     assert status_patch(stored, read, read) == {}
-    assert status_patch(stored, read, {"history": [second]}) == {"history": [second]}, "an item that ends goes whole"
+    assert status_patch(stored, read, {"history": [second]}) == {"history": [second]}, (
+        "an item that is removed is removed completely"
+    )
     fewer = {"history": [{"version": 1, "from": "t1"}]}
     kept = {"version": 1, "from": "t1", "traffic": 90}
     assert status_patch(stored, read, fewer) == {"history": [kept]}, "what is known is removed"
 
 
-def test_items_that_look_alike_get_nothing_that_may_be_anothers() -> None:
+def test_ambiguous_items_keep_no_unknown_fields() -> None:
     gate = {"metric": "mae", "op": "<", "threshold": "1", "passed": True}
     stored = {"gates": [{**gate, "weight": 1}, {**gate, "weight": 2}]}
     read = {"gates": [gate, gate]}
@@ -60,7 +62,7 @@ def test_items_that_look_alike_get_nothing_that_may_be_anothers() -> None:
     assert status_patch(stored, read, {"gates": [failed, gate]}) == {"gates": [failed, gate]}
 
 
-def test_what_is_not_known_of_a_condition_of_ours_stays() -> None:
+def test_unknown_fields_of_a_condition_stay() -> None:
     stored = {"conditions": [{**ready("False"), "severity": "Info"}, APPROVED]}
     patch = status_patch(stored, {"conditions": [ready("False")]}, {"conditions": [ready("True")]})
     assert patch == {"conditions": [{**ready("True"), "severity": "Info"}, APPROVED]}
@@ -77,7 +79,7 @@ def lists_of_objects(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, An
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.plural)
-def test_each_list_of_a_status_says_what_tells_its_items_apart(kind: Any) -> None:
+def test_each_list_of_a_status_has_identifying_fields(kind: Any) -> None:
     definition = yaml.safe_load((checkout() / "crds" / f"{kind.plural}.yaml").read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
     found = list(lists_of_objects(schema))
@@ -86,20 +88,20 @@ def test_each_list_of_a_status_says_what_tells_its_items_apart(kind: Any) -> Non
         assert set(IDENTITY[field]) <= set(item["properties"]), field
 
 
-def test_a_condition_of_another_shape_makes_no_status_unreadable() -> None:
+def test_a_condition_of_another_form_is_ignored() -> None:
     assert own_conditions({"phase": "Running", "conditions": [{"type": "Odd"}, ready("True"), {}]}) == {
         "phase": "Running",
         "conditions": [ready("True")],
     }
 
 
-def test_a_type_of_ours_that_is_not_named_is_a_bug() -> None:
+def test_an_unlisted_condition_type_is_a_bug() -> None:
     with pytest.raises(ValueError, match="does not name"):
         status_patch({}, {}, {"conditions": [APPROVED]})
 
 
 @pytest.mark.parametrize("exit_code", [0, 65])
-def test_what_a_newer_release_and_others_stored_outlives_a_whole_run(exit_code: int) -> None:
+def test_unknown_fields_and_conditions_survive_a_whole_run(exit_code: int) -> None:
     world = World()
     world.settle()
     world.cluster.start_pod("a-1")
@@ -110,7 +112,7 @@ def test_what_a_newer_release_and_others_stored_outlives_a_whole_run(exit_code: 
     world.cluster.change(TRAINING_JOBS, "team", "a", status={**status, **newer})
     before = len(world.cluster.writes)
     world.settle()
-    assert len(world.cluster.writes) == before, "they are no change of ours"
+    assert len(world.cluster.writes) == before, "unknown fields cause no write"
     after = world.end(1, exit_code, "bad")
     assert after["phase"] != "Running"
     assert after["checkpoint"] == {"uri": "s3://x/7"}

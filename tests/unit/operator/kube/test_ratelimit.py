@@ -8,12 +8,12 @@ class Clock:
         return self.now
 
 
-def test_a_burst_goes_at_once_and_the_rest_in_turn() -> None:
+def test_a_burst_passes_at_once_and_the_rest_is_spaced() -> None:
     bucket = TokenBucket(10, 3, clock=Clock())
     assert [round(bucket.reserve(), 6) for _ in range(6)] == [0, 0, 0, 0.1, 0.2, 0.3]
 
 
-def test_tokens_come_back_with_time_up_to_the_burst() -> None:
+def test_tokens_refill_with_time_up_to_the_burst() -> None:
     clock = Clock()
     bucket = TokenBucket(10, 3, clock=clock)
     for _ in range(3):
@@ -25,7 +25,7 @@ def test_tokens_come_back_with_time_up_to_the_burst() -> None:
     assert bucket.refuse() > 0
 
 
-def test_a_refusal_says_when_and_takes_nothing() -> None:
+def test_a_refusal_returns_the_wait_and_takes_no_token() -> None:
     clock = Clock()
     bucket = TokenBucket(0.5, 1, clock=clock)
     assert bucket.refuse() == 0
@@ -35,7 +35,7 @@ def test_a_refusal_says_when_and_takes_nothing() -> None:
     assert bucket.refuse() == 0
 
 
-def test_what_is_given_back_can_be_used() -> None:
+def test_returned_tokens_can_be_used() -> None:
     bucket = TokenBucket(1, 1, clock=Clock())
     assert bucket.refuse() == 0
     bucket.give_back()

@@ -1,10 +1,10 @@
-"""An API server that is away is one fact: told when it begins, now and then, and when it ends."""
+"""An unavailable API server is logged once: when the outage begins, at intervals, and when it ends."""
 
 import logging
 
 import pytest
 
-from tests.unit.operator.kube.scripted_api import BROKEN, Answer, failure, scripted_api
+from tests.unit.operator.kube.scripted_api import BROKEN, ScriptedResponse, failure, scripted_api
 from trainyard_operator.core.config import ClientLimits
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
@@ -31,7 +31,9 @@ def reach(clock: Clock, caplog: pytest.LogCaptureFixture) -> Reach:
     return Reach("https://api", clock=clock)
 
 
-def test_a_long_outage_is_three_kinds_of_lines(reach: Reach, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_outage_is_logged_at_its_start_at_intervals_and_at_its_end(
+    reach: Reach, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     for _ in range(700):
         for watch in range(7):
             assert reach.failed(f"GET /{watch}: refused", clock.now)
@@ -48,7 +50,7 @@ def test_a_long_outage_is_three_kinds_of_lines(reach: Reach, clock: Clock, caplo
     ]
 
 
-def test_one_that_comes_and_goes_does_not_fill_the_log(
+def test_an_unstable_api_server_does_not_fill_the_log(
     reach: Reach, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(int(10 * PAUSE_SECONDS)):
@@ -59,7 +61,7 @@ def test_one_that_comes_and_goes_does_not_fill_the_log(
     assert len(caplog.messages) == 2 * 10
 
 
-def test_a_second_outage_soon_after_is_told_if_it_lasts(
+def test_a_second_outage_soon_after_is_logged_if_it_lasts(
     reach: Reach, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     reach.failed("first", clock.now)
@@ -72,7 +74,7 @@ def test_a_second_outage_soon_after_is_told_if_it_lasts(
     assert caplog.messages == ["https://api does not answer: second; all work waits for it"]
 
 
-def test_a_request_that_fails_alone_is_no_outage(reach: Reach, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_single_failed_request_is_not_an_outage(reach: Reach, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     began = reach.now()
     clock.now += 20
     reach.answered()
@@ -81,7 +83,7 @@ def test_a_request_that_fails_alone_is_no_outage(reach: Reach, clock: Clock, cap
     assert (reach.away, caplog.messages) == (False, [])
 
 
-def test_others_may_need_a_while_to_see_it_back(reach: Reach, clock: Clock) -> None:
+def test_an_outage_counts_as_recent_for_a_while(reach: Reach, clock: Clock) -> None:
     assert not reach.away_within(60)
     reach.failed("x", clock.now)
     clock.now += AGAIN_SECONDS
@@ -93,7 +95,7 @@ def test_others_may_need_a_while_to_see_it_back(reach: Reach, clock: Clock) -> N
     assert not reach.away_within(60)
 
 
-async def test_the_client_tells_an_outage_from_a_failure(clock: Clock) -> None:
+async def test_the_client_distinguishes_an_outage_from_a_failure(clock: Clock) -> None:
     async with scripted_api() as api:
         reach = Reach(api.credentials.server, clock=clock)
         nowhere = Credentials("http://127.0.0.1:1", None, api.credentials.token)
@@ -101,14 +103,19 @@ async def test_the_client_tells_an_outage_from_a_failure(clock: Clock) -> None:
             KubeClient(api.credentials, ClientLimits(), reach=reach) as client,
             KubeClient(nowhere, ClientLimits(), reach=reach) as lost,
         ):
-            api.answers = [failure(503, "ServiceUnavailable"), failure(500, "InternalError"), BROKEN, Answer({})]
+            api.responses = [
+                failure(503, "ServiceUnavailable"),
+                failure(500, "InternalError"),
+                BROKEN,
+                ScriptedResponse({}),
+            ]
             with pytest.raises(AwayError, match="503 ServiceUnavailable") as sick:
                 await client.get(JOBS, "ns", "j")
             assert (reach.away, log_level(sick.value)) == (True, logging.DEBUG)
             clock.now += 1
             with pytest.raises(UnavailableError) as broken:
                 await client.get(JOBS, "ns", "j")
-            assert (reach.away, log_level(broken.value)) == (False, logging.WARNING), "it answers, about this request"
+            assert (reach.away, log_level(broken.value)) == (False, logging.WARNING), "it responds, so it is not away"
             clock.now += 1
             with pytest.raises(AwayError, match="NoConnection"):
                 await client.create(JOBS, "ns", {})

@@ -1,4 +1,4 @@
-"""What is read out of the API server's pods and Jobs: above all, which of several containers explains the pod."""
+"""The views of pods and Jobs, above all which of several containers explains a failed pod."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def running() -> dict[str, Any]:
     return {"running": {"startedAt": "2026-11-21T08:00:01Z"}}
 
 
-def waiting(reason: str = "PodInitializing", message: str = "") -> dict[str, Any]:
+def waiting_state(reason: str = "PodInitializing", message: str = "") -> dict[str, Any]:
     return {"waiting": {"reason": reason, **({"message": message} if message else {})}}
 
 
@@ -34,31 +34,31 @@ def pod_of(
     return views.pod({"metadata": metadata, "status": {"phase": phase, **status}})
 
 
-def test_a_new_pod_has_nothing_to_tell() -> None:
+def test_a_new_pod_has_no_state() -> None:
     pod = pod_of(phase="Pending")
     assert (pod.started, pod.exit_code, pod.waiting, pod.container) == (False, None, "", "trainer")
 
 
-def test_the_trainer_alone() -> None:
+def test_only_the_trainer_container_counts() -> None:
     pod = pod_of({"trainer": ended(65, "why"), "istio-proxy": ended(137)}, phase="Failed")
     assert (pod.container, pod.exit_code, pod.termination_message, pod.started) == ("trainer", 65, "why", True)
 
 
 @pytest.mark.parametrize("failing", ["fetch", "trainer"])
 def test_the_init_container_that_failed_explains_the_pod(failing: str) -> None:
-    states = {"fetch": ended(0), "trainer": waiting(), "istio-init": ended(1)} | {failing: ended(66, "gone")}
-    pod = pod_of({"register": waiting()}, states, phase="Failed")
+    states = {"fetch": ended(0), "trainer": waiting_state(), "istio-init": ended(1)} | {failing: ended(66, "gone")}
+    pod = pod_of({"register": waiting_state()}, states, phase="Failed")
     assert (pod.container, pod.exit_code, pod.termination_message) == (failing, 66, "gone")
     assert pod.finished_at is not None
 
 
-def test_a_container_that_was_swept_away_with_the_pod_does_not_hide_the_first() -> None:
+def test_an_unknown_container_status_does_not_hide_the_first_failure() -> None:
     lost = ended(137, reason="ContainerStatusUnknown")
     pod = pod_of({"register": lost}, {"fetch": ended(0), "trainer": ended(137, reason="OOMKilled")}, phase="Failed")
     assert (pod.container, pod.exit_code, pod.exit_reason) == ("trainer", 137, "OOMKilled")
 
 
-def test_the_result_is_the_main_containers() -> None:
+def test_the_result_is_read_from_the_main_container() -> None:
     pod = pod_of(
         {"register": ended(0, "result")}, {"fetch": ended(0), "trainer": ended(0, "not this")}, phase="Succeeded"
     )
@@ -68,18 +68,18 @@ def test_the_result_is_the_main_containers() -> None:
 @pytest.mark.parametrize(
     ("init", "started"),
     [
-        ({"fetch": waiting()}, False),
+        ({"fetch": waiting_state()}, False),
         ({"fetch": running()}, True),
-        ({"fetch": ended(0), "trainer": waiting()}, True),
+        ({"fetch": ended(0), "trainer": waiting_state()}, True),
         ({"fetch": ended(0), "trainer": running()}, True),
     ],
 )
 def test_a_pod_has_started_with_its_first_init_container(init: dict[str, Any], *, started: bool) -> None:
-    assert pod_of({"register": waiting()}, init, phase="Pending").started is started
+    assert pod_of({"register": waiting_state()}, init, phase="Pending").started is started
 
 
 @pytest.mark.parametrize(("written", "index"), [("0", 0), ("12", 12), ("", None), ("-1", None), ("two", None)])
-def test_the_shard_of_a_pod(written: str, index: int | None) -> None:
+def test_the_shard_of_a_pod_is_read_from_its_annotation(written: str, index: int | None) -> None:
     annotations = {"batch.kubernetes.io/job-completion-index": written}
     metadata = {"name": "a-1-0-x", "creationTimestamp": "2026-11-21T08:00:00Z"}
     assert views.pod({"metadata": {**metadata, "annotations": annotations}}).index == index
@@ -95,7 +95,7 @@ def test_the_shard_of_a_pod(written: str, index: int | None) -> None:
         (ended(0), ended(0), "Running", ()),
     ],
 )
-def test_a_container_that_stays_after_ours(
+def test_a_container_that_keeps_running_is_listed(
     own: dict[str, Any], other: dict[str, Any], phase: str, staying: tuple[str, ...]
 ) -> None:
     pod = pod_of({"trainer": own, "istio-proxy": other})
@@ -103,7 +103,7 @@ def test_a_container_that_stays_after_ours(
 
 
 @pytest.mark.parametrize(
-    ("status", "cause", "said"),
+    ("status", "cause", "message"),
     [
         ({"reason": "Evicted", "message": "low on memory", "conditions": []}, "Evicted", "low on memory"),
         (
@@ -114,12 +114,12 @@ def test_a_container_that_stays_after_ours(
         ({"conditions": [{"type": "DisruptionTarget", "status": "False", "reason": "x"}]}, "", ""),
     ],
 )
-def test_what_stopped_a_pod_from_outside(status: dict[str, Any], cause: str, said: str) -> None:
+def test_the_external_cause_of_a_stopped_pod(status: dict[str, Any], cause: str, message: str) -> None:
     pod = pod_of({"trainer": ended(137)}, phase="Failed", **status)
-    assert (pod.cause, pod.cause_message) == (cause, said)
+    assert (pod.cause, pod.cause_message) == (cause, message)
 
 
-def test_a_pod_whose_node_does_not_answer_is_lost() -> None:
+def test_a_pod_on_a_lost_node_is_lost() -> None:
     statuses = [{"name": "trainer", "ready": True, "state": running()}]
     metadata = {"name": "p", "creationTimestamp": "2026-11-21T08:00:00Z"}
     status = {"phase": "Running", "containerStatuses": statuses, "conditions": [{"type": "Ready", "status": "False"}]}
@@ -136,17 +136,17 @@ def test_a_pod_whose_node_does_not_answer_is_lost() -> None:
         ({"active": 2, "succeeded": 1}, False),
     ],
 )
-def test_a_job_whose_pods_are_being_counted_ends(status: dict[str, Any], *, finishing: bool) -> None:
+def test_a_job_with_uncounted_pods_is_finishing(status: dict[str, Any], *, finishing: bool) -> None:
     metadata = {"name": "a-1", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
     job = views.job({"metadata": metadata, "spec": {"template": {"spec": {"containers": []}}}, "status": status})
     assert job.finishing is finishing
 
 
-def test_why_it_waits() -> None:
-    image = waiting("ImagePullBackOff", "no such image")
+def test_the_reason_why_a_pod_waits() -> None:
+    image = waiting_state("ImagePullBackOff", "no such image")
     init = {"fetch": ended(0), "trainer": image}
-    assert pod_of({"register": waiting()}, init, phase="Pending").waiting == "ImagePullBackOff: no such image"
-    assert pod_of({"register": waiting()}, {"fetch": waiting()}, phase="Pending").waiting == ""
+    assert pod_of({"register": waiting_state()}, init, phase="Pending").waiting == "ImagePullBackOff: no such image"
+    assert pod_of({"register": waiting_state()}, {"fetch": waiting_state()}, phase="Pending").waiting == ""
     unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node"}
     assert pod_of(phase="Pending", conditions=[unschedulable]).waiting == "Unschedulable: no node"
 
@@ -161,7 +161,7 @@ def test_why_it_waits() -> None:
         },
     ],
 )
-def test_the_image_of_a_job_is_the_one_that_trains(spec: dict[str, Any]) -> None:
+def test_the_image_of_a_job_is_the_image_of_the_trainer(spec: dict[str, Any]) -> None:
     metadata = {"name": "diabetes-2", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
     job = views.job({"metadata": metadata, "spec": {"template": {"spec": spec}}})
     assert (job.image, job.attempt) == ("mine:1", 2)
@@ -171,7 +171,7 @@ def test_the_image_of_a_job_is_the_one_that_trains(spec: dict[str, Any]) -> None
     ("name", "attempt"),
     [("a-1", 1), ("a-12-cpu", 12), ("gpu-cpu-2", 2), ("a-cpu", 0), ("a-1-cpu-x", 0), ("a-0", 0), ("a-1234567890", 0)],
 )
-def test_the_attempt_is_in_the_jobs_name(name: str, attempt: int) -> None:
+def test_the_attempt_is_read_from_the_name_of_the_job(name: str, attempt: int) -> None:
     assert views.attempt_of(name) == attempt
 
 
@@ -193,7 +193,7 @@ def test_a_slim_job_keeps_its_deadline_and_image() -> None:
         pytest.param("False", {"ready": False, "state": {"waiting": {}}}, "False", False, False, id="starts"),
     ],
 )
-def test_whether_a_server_runs(
+def test_whether_a_server_is_ready_and_running(
     ready: str, container: dict[str, Any], disrupted: str, *, running: bool, deleting: bool
 ) -> None:
     conditions = [{"type": "Ready", "status": ready}, {"type": "DisruptionTarget", "status": disrupted}]
@@ -208,14 +208,14 @@ def serving_pod(**status: Any) -> ServingPodView:
     return views.serving_pod({"metadata": metadata, "status": status})
 
 
-def test_a_server_that_the_runtime_could_not_start_has_not_ended() -> None:
+def test_a_server_that_could_not_be_started_has_no_exit_code() -> None:
     ended = {"terminated": {"exitCode": 128, "reason": "StartError", "message": "exec: not found"}}
     container = {"name": meta.SERVER_CONTAINER, "restartCount": 4, "state": {"waiting": {}}, "lastState": ended}
     seen = serving_pod(containerStatuses=[container])
     assert (seen.exit_code, seen.waiting) == (None, "StartError: exec: not found")
 
 
-def test_a_pod_that_its_node_refused_says_why() -> None:
+def test_a_pod_that_its_node_refused_gives_the_reason() -> None:
     seen = serving_pod(phase="Failed", reason="OutOfcpu", message="Node didn't have enough resource: cpu")
     assert seen.waiting == "OutOfcpu: Node didn't have enough resource: cpu"
 
@@ -234,14 +234,18 @@ def test_a_pod_that_its_node_refused_says_why() -> None:
         ([("ReplicaFailure", "False", "FailedCreate", "exceeded quota")], ""),
     ],
 )
-def test_why_a_deployment_gets_no_pods(conditions: list[tuple[str, str, str, str]], refusal: str) -> None:
-    told = [{"type": t, "status": s, "reason": r, "message": m} for t, s, r, m in conditions]
+def test_the_reason_why_a_deployment_gets_no_pods(conditions: list[tuple[str, str, str, str]], refusal: str) -> None:
+    raw_conditions = [{"type": t, "status": s, "reason": r, "message": m} for t, s, r, m in conditions]
     metadata = {"name": "shop-v1", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
-    body = {"metadata": {**metadata, "labels": {meta.VERSION_LABEL: "1"}}, "spec": {}, "status": {"conditions": told}}
+    body = {
+        "metadata": {**metadata, "labels": {meta.VERSION_LABEL: "1"}},
+        "spec": {},
+        "status": {"conditions": raw_conditions},
+    }
     assert views.deployment(body).refusal == refusal
 
 
-def test_the_newest_event_counts_however_it_tells_its_time() -> None:
+def test_the_newest_event_counts_in_every_time_format() -> None:
     metadata = {"creationTimestamp": "2026-11-21T08:00:00Z"}
     old = {"metadata": metadata, "reason": "FailedMount", "eventTime": None, "note": "old"}
     series = {**old, "series": {"lastObservedTime": "2026-11-21T08:03:00.000000Z"}, "note": "newest"}

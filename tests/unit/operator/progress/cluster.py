@@ -1,4 +1,4 @@
-"""A cluster as the progress endpoint sees it: tokens, pods and jobs, in memory."""
+"""An in-memory cluster for the progress endpoint: tokens, pods and jobs."""
 
 import asyncio
 import base64
@@ -41,7 +41,7 @@ def token(
     bound_to: str = "",
     **claims: Any,
 ) -> str:
-    """Return a token that says of itself what a kubelet's projected one says; ``signature`` tells it from others."""
+    """Return a token with the claims of a kubelet's projected token. ``signature`` distinguishes it from others."""
     own = {
         "aud": [meta.token_audience(namespace, name, uid)],
         "kubernetes.io": {"namespace": bound_to or namespace, "pod": {"name": POD, "uid": POD_UID}},
@@ -72,7 +72,7 @@ def identity(**changes: tuple[str, ...]) -> TokenIdentity:
 
 @dataclass
 class FakeCluster:
-    """A KubePort of dicts, and the directory of jobs. Counts the calls that would reach an API server."""
+    """A KubePort of dicts, and the directory of jobs. It counts the calls that would reach an API server."""
 
     jobs: dict[tuple[str, str], JobFacts] = field(default_factory=lambda: {(NAMESPACE, NAME): facts()})
     identities: dict[str, TokenIdentity] = field(default_factory=lambda: {token(): identity()})

@@ -24,7 +24,7 @@ class Source:
         return self.calls
 
 
-async def test_an_answer_is_kept_for_its_time() -> None:
+async def test_a_result_is_kept_for_its_time() -> None:
     clock, source = Clock(), Source()
     cache: TimedCache[str, int] = TimedCache(60, 10, clock=clock)
     assert [await cache.get("a", source.load) for _ in range(3)] == [1, 1, 1]
@@ -34,7 +34,7 @@ async def test_an_answer_is_kept_for_its_time() -> None:
     assert await cache.get("a", source.load) == 2
 
 
-async def test_the_oldest_is_forgotten() -> None:
+async def test_the_oldest_entry_is_dropped() -> None:
     cache: TimedCache[int, int] = TimedCache(60, 3)
     source = Source()
     for key in range(10):
@@ -44,18 +44,18 @@ async def test_the_oldest_is_forgotten() -> None:
     assert await cache.get(0, source.load) == 11
 
 
-async def test_an_error_goes_to_all_who_wait_and_is_not_kept() -> None:
+async def test_an_error_is_raised_for_all_waiters_and_not_kept() -> None:
     cache: TimedCache[str, int] = TimedCache(60, 3)
     source = Source()
     source.error = ValueError("no")
-    answers = await asyncio.gather(*(cache.get("a", source.load) for _ in range(3)), return_exceptions=True)
-    assert [str(answer) for answer in answers] == ["no"] * 3
+    results = await asyncio.gather(*(cache.get("a", source.load) for _ in range(3)), return_exceptions=True)
+    assert [str(result) for result in results] == ["no"] * 3
     assert source.calls == 1
     source.error = None
     assert await cache.get("a", source.load) == 2
 
 
-async def test_who_hangs_up_does_not_fail_the_others() -> None:
+async def test_a_cancelled_waiter_does_not_fail_the_others() -> None:
     cache: TimedCache[str, int] = TimedCache(60, 3)
     source = Source()
     first = asyncio.ensure_future(cache.get("a", source.load))

@@ -1,4 +1,4 @@
-"""Connections without a request are cut; those with one are not."""
+"""Connections without a complete request are closed. Connections with a request stay open."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,12 +14,12 @@ HALF = b"POST / HTTP/1.1\r\nHost: a\r\nContent-"
 
 @asynccontextmanager
 async def serving(quiet: QuietConnections, release: asyncio.Event) -> AsyncIterator[int]:
-    async def answer(_: web.Request) -> web.Response:
+    async def respond(_: web.Request) -> web.Response:
         await release.wait()
         return web.Response(text="done")
 
     app = web.Application()
-    app.router.add_get("/", answer)
+    app.router.add_get("/", respond)
     quiet.watch(app)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
@@ -32,7 +32,7 @@ async def serving(quiet: QuietConnections, release: asyncio.Event) -> AsyncItera
         await runner.cleanup()
 
 
-async def is_cut(reader: asyncio.StreamReader) -> bool:
+async def is_closed(reader: asyncio.StreamReader) -> bool:
     async with asyncio.timeout(PATIENCE):
         try:
             return await reader.read(1) == b""
@@ -40,7 +40,7 @@ async def is_cut(reader: asyncio.StreamReader) -> bool:
             return True
 
 
-async def test_half_a_request_is_cut_and_a_request_that_is_answered_late_is_not() -> None:
+async def test_incomplete_requests_are_closed_and_slow_responses_are_not() -> None:
     quiet, release = QuietConnections(quiet_seconds=0.05, check_seconds=0.01), asyncio.Event()
     async with serving(quiet, release) as port:
         busy_reader, busy = await asyncio.open_connection("127.0.0.1", port)
@@ -49,10 +49,10 @@ async def test_half_a_request_is_cut_and_a_request_that_is_answered_late_is_not(
         for number, (_, writer) in enumerate(half):
             writer.write(HALF[:number])
         for reader, _ in half:
-            assert await is_cut(reader)
+            assert await is_closed(reader)
         release.set()
         async with asyncio.timeout(PATIENCE):
             assert b"done" in await busy_reader.readuntil(b"done")
-        assert await is_cut(busy_reader), "it asks nothing more"
+        assert await is_closed(busy_reader), "it has no further request"
         for _, writer in [*half, (busy_reader, busy)]:
             writer.close()

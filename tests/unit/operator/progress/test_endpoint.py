@@ -45,7 +45,7 @@ KEP = {
 
 
 class Endpoint:
-    """The endpoint of one test, its cluster, and what it woke."""
+    """The endpoint of one test, its cluster, and the keys that it notified."""
 
     def __init__(self, reports_per_minute: int) -> None:
         self.cluster = FakeCluster()
@@ -61,12 +61,12 @@ class Endpoint:
     ) -> tuple[int, dict[str, Any]]:
         headers = {"Authorization": f"Bearer {token() if bearer is None else bearer}"} if bearer != "" else {}
         data = body if isinstance(body, bytes | io.BytesIO) else json.dumps(body)
-        async with self.client.post(path, data=data, headers=headers, **options) as answer:
-            content = await answer.read()
-            assert answer.status == 200 or len(content) < 600  # answers to strangers are small
-            if answer.status == 429:
-                assert int(answer.headers["Retry-After"]) >= 1
-            return answer.status, json.loads(content)
+        async with self.client.post(path, data=data, headers=headers, **options) as response:
+            content = await response.read()
+            assert response.status == 200 or len(content) < 600  # responses to unauthenticated clients are small
+            if response.status == 429:
+                assert int(response.headers["Retry-After"]) >= 1
+            return response.status, json.loads(content)
 
     @property
     def stored(self) -> Any:
@@ -86,7 +86,7 @@ async def endpoint(reports_per_minute: int) -> AsyncIterator[Endpoint]:
         yield endpoint
 
 
-async def test_a_report_is_kept_numbered_and_echoed(endpoint: Endpoint) -> None:
+async def test_a_report_is_stored_numbered_and_returned(endpoint: Endpoint) -> None:
     endpoint.cluster.jobs[NAMESPACE, NAME] = facts(last_sequence=7)
     code, body = await endpoint.post()
     assert code == 200
@@ -102,7 +102,7 @@ async def test_a_report_is_kept_numbered_and_echoed(endpoint: Endpoint) -> None:
     assert endpoint.woken == [Key(NAMESPACE, NAME)]
 
 
-async def test_a_body_of_kep_2779_is_taken_but_not_its_clock(endpoint: Endpoint) -> None:
+async def test_a_body_of_kep_2779_is_accepted_without_its_clock(endpoint: Endpoint) -> None:
     code, body = await endpoint.post(KEP)
     assert code == 200
     assert body["trainerStatus"]["metrics"] == [{"name": "loss", "value": "0.123"}]
@@ -110,28 +110,28 @@ async def test_a_body_of_kep_2779_is_taken_but_not_its_clock(endpoint: Endpoint)
 
 
 @pytest.mark.parametrize("body", [{}, {"trainerStatus": {}}])
-async def test_saying_nothing_is_no_error_and_changes_nothing(endpoint: Endpoint, body: Any) -> None:
+async def test_an_empty_report_changes_nothing(endpoint: Endpoint, body: Any) -> None:
     assert await endpoint.post(body) == (200, {})
     assert endpoint.stored is None
 
 
-async def test_a_thousand_reports_cost_one_review_and_one_pod(endpoint: Endpoint) -> None:
+async def test_many_reports_cost_one_review_and_one_pod(endpoint: Endpoint) -> None:
     codes = {(await endpoint.post())[0] for _ in range(100)}
     assert codes == {200}
     assert (endpoint.cluster.reviews, endpoint.cluster.gets) == (1, 1)
     assert endpoint.stored.sequence == 100
 
 
-async def test_many_at_once_cost_one_review_and_one_pod(endpoint: Endpoint) -> None:
-    answers = await asyncio.gather(*(endpoint.post() for _ in range(50)))
-    assert {code for code, _ in answers} == {200}
-    assert sorted(body["trainerStatus"]["sequence"] for _, body in answers) == list(range(1, 51))
+async def test_concurrent_reports_cost_one_review_and_one_pod(endpoint: Endpoint) -> None:
+    responses = await asyncio.gather(*(endpoint.post() for _ in range(50)))
+    assert {code for code, _ in responses} == {200}
+    assert sorted(body["trainerStatus"]["sequence"] for _, body in responses) == list(range(1, 51))
     assert (endpoint.cluster.reviews, endpoint.cluster.gets) == (1, 1)
 
 
-def refused(endpoint: Endpoint, answer: tuple[int, dict[str, Any]], code: int, reason: str, says: str) -> None:
-    assert answer[0] == code
-    status = answer[1]
+def assert_refused(endpoint: Endpoint, response: tuple[int, dict[str, Any]], code: int, reason: str, says: str) -> None:
+    assert response[0] == code
+    status = response[1]
     assert (status["kind"], status["apiVersion"], status["status"]) == ("Status", "v1", "Failure")
     assert (status["code"], status["reason"]) == (code, reason)
     assert says in status["message"]
@@ -151,8 +151,8 @@ def refused(endpoint: Endpoint, answer: tuple[int, dict[str, Any]], code: int, r
         ("a." + "W1tb" * 500 + ".c", "not a JSON web token"),
     ],
 )
-async def test_what_is_no_token_is_refused_without_an_api_call(endpoint: Endpoint, bearer: str, says: str) -> None:
-    refused(endpoint, await endpoint.post(bearer=bearer), 401, "Unauthorized", says)
+async def test_a_malformed_token_is_refused_without_an_api_call(endpoint: Endpoint, bearer: str, says: str) -> None:
+    assert_refused(endpoint, await endpoint.post(bearer=bearer), 401, "Unauthorized", says)
     assert endpoint.cluster.reviews == 0
 
 
@@ -165,33 +165,35 @@ async def test_what_is_no_token_is_refused_without_an_api_call(endpoint: Endpoin
         (token(uid="earlier"), "an earlier object"),
     ],
 )
-async def test_a_token_for_something_else_is_refused_without_an_api_call(
+async def test_a_token_for_another_job_is_refused_without_an_api_call(
     endpoint: Endpoint, bearer: str, says: str
 ) -> None:
-    refused(endpoint, await endpoint.post(bearer=bearer), 403, "Forbidden", says)
+    assert_refused(endpoint, await endpoint.post(bearer=bearer), 403, "Forbidden", says)
     assert endpoint.cluster.reviews == 0
 
 
-async def test_a_token_that_the_api_server_does_not_know_is_refused_and_remembered(endpoint: Endpoint) -> None:
+async def test_an_invalid_token_is_refused_and_cached(endpoint: Endpoint) -> None:
     for _ in range(3):
-        refused(endpoint, await endpoint.post(bearer=token(signature="forged")), 401, "Unauthorized", "is invalid")
+        assert_refused(
+            endpoint, await endpoint.post(bearer=token(signature="forged")), 401, "Unauthorized", "is invalid"
+        )
     assert endpoint.cluster.reviews == 1
 
 
 async def test_a_valid_token_of_another_jobs_pod_is_refused(endpoint: Endpoint) -> None:
-    """Any pod of a namespace can ask for any audience; only the pod's owner tells whose report it is."""
+    """Any pod of a namespace can request any audience. Only the owner of the pod identifies the job of a report."""
     endpoint.cluster.objects["pods", NAMESPACE, POD] = pod(job_uid="another-job")
-    refused(endpoint, await endpoint.post(), 403, "Forbidden", f"not part of {TARGET}")
+    assert_refused(endpoint, await endpoint.post(), 403, "Forbidden", f"not part of {TARGET}")
 
 
-async def test_a_pod_whose_job_the_watch_has_not_told_of_may_try_again(endpoint: Endpoint) -> None:
-    """The answer to the Job's creation was lost, and the watch is late."""
+async def test_a_pod_of_an_unobserved_job_may_try_again(endpoint: Endpoint) -> None:
+    """The response to the creation of the Job was lost, and the watch is late."""
     endpoint.cluster.objects["pods", NAMESPACE, POD] = pod(of=UID)
     endpoint.cluster.jobs[NAMESPACE, NAME] = facts(attempt_job_uids={}, current_attempt=0)
     headers = {"Authorization": f"Bearer {token()}"}
-    async with endpoint.client.post(PATH, json=REPORT, headers=headers) as answer:
-        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
-        assert (await answer.json())["message"] == "the Job of this pod is not known yet"
+    async with endpoint.client.post(PATH, json=REPORT, headers=headers) as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "5")
+        assert (await response.json())["message"] == "the Job of this pod is not known yet"
     endpoint.cluster.jobs[NAMESPACE, NAME] = facts()
     assert (await endpoint.post())[0] == 200
 
@@ -205,30 +207,30 @@ async def test_a_pod_whose_job_the_watch_has_not_told_of_may_try_again(endpoint:
         {"metadata": {"name": POD, "uid": "pod-uid"}},
     ],
 )
-async def test_a_pod_that_no_job_of_ours_controls_is_refused(endpoint: Endpoint, stranger: dict[str, Any]) -> None:
+async def test_a_pod_without_a_job_of_trainyard_is_refused(endpoint: Endpoint, stranger: dict[str, Any]) -> None:
     endpoint.cluster.objects["pods", NAMESPACE, POD] = stranger
-    refused(endpoint, await endpoint.post(), 403, "Forbidden", f"not part of {TARGET}")
+    assert_refused(endpoint, await endpoint.post(), 403, "Forbidden", f"not part of {TARGET}")
 
 
 async def test_a_pod_that_is_gone_is_refused(endpoint: Endpoint) -> None:
     del endpoint.cluster.objects["pods", NAMESPACE, POD]
-    refused(endpoint, await endpoint.post(), 403, "Forbidden", f"not part of {TARGET}")
+    assert_refused(endpoint, await endpoint.post(), 403, "Forbidden", f"not part of {TARGET}")
 
 
 async def test_a_token_that_is_not_bound_to_a_pod_is_refused(endpoint: Endpoint) -> None:
     endpoint.cluster.identities[token()] = identity(pod_name=())
-    refused(endpoint, await endpoint.post(), 403, "Forbidden", "not bound to a pod")
+    assert_refused(endpoint, await endpoint.post(), 403, "Forbidden", "not bound to a pod")
 
 
-async def test_an_unknown_job(endpoint: Endpoint) -> None:
+async def test_an_unknown_job_is_not_found(endpoint: Endpoint) -> None:
     path = meta.progress_path(NAMESPACE, "gone")
-    refused(endpoint, await endpoint.post(path=path, bearer=token(name="gone")), 404, "NotFound", "team/gone")
+    assert_refused(endpoint, await endpoint.post(path=path, bearer=token(name="gone")), 404, "NotFound", "team/gone")
     assert endpoint.cluster.reviews == 0
 
 
-async def test_a_stranger_does_not_learn_which_jobs_exist(endpoint: Endpoint) -> None:
+async def test_a_foreign_token_does_not_reveal_which_jobs_exist(endpoint: Endpoint) -> None:
     path = meta.progress_path(NAMESPACE, "gone")
-    refused(endpoint, await endpoint.post(path=path), 403, "Forbidden", f"not valid for trainingjobs {NAMESPACE}/gone")
+    assert_refused(endpoint, await endpoint.post(path=path), 403, "Forbidden", f"not valid for trainingjobs {NAMESPACE}/gone")
 
 
 async def test_a_path_that_names_a_kind_without_reports(endpoint: Endpoint) -> None:
@@ -240,38 +242,38 @@ async def test_a_path_that_names_a_kind_without_reports(endpoint: Endpoint) -> N
     refused(endpoint, await endpoint.post(bearer=bearer, path=path), 404, "NotFound", "is not known")
 
 
-async def test_a_job_that_ended(endpoint: Endpoint) -> None:
+async def test_a_report_for_a_finished_job_is_a_conflict(endpoint: Endpoint) -> None:
     endpoint.cluster.jobs[NAMESPACE, NAME] = facts(terminal=True)
-    refused(endpoint, await endpoint.post(), 409, "Conflict", "has ended")
+    assert_refused(endpoint, await endpoint.post(), 409, "Conflict", "has ended")
 
 
-async def test_an_attempt_that_is_over(endpoint: Endpoint) -> None:
+async def test_a_report_for_a_finished_attempt_is_a_conflict(endpoint: Endpoint) -> None:
     endpoint.cluster.objects["pods", NAMESPACE, POD] = pod(job_uid="job-uid-1")
-    refused(endpoint, await endpoint.post(), 409, "Conflict", "attempt 1 is not the current one")
+    assert_refused(endpoint, await endpoint.post(), 409, "Conflict", "attempt 1 is not the current one")
 
 
-async def test_a_body_of_one_mebibyte(endpoint: Endpoint) -> None:
+async def test_a_body_of_one_mebibyte_is_refused(endpoint: Endpoint) -> None:
     huge = io.BytesIO(b'{"trainerStatus": {"message": "' + b"x" * 2**20 + b'"}}')
-    refused(endpoint, await endpoint.post(huge), 413, "RequestEntityTooLarge", str(REPORT_MAX_BYTES))
+    assert_refused(endpoint, await endpoint.post(huge), 413, "RequestEntityTooLarge", str(REPORT_MAX_BYTES))
     assert endpoint.cluster.reviews == 0
 
 
 @pytest.mark.parametrize("compress", [None, "gzip"])
-async def test_a_body_that_hides_its_size(endpoint: Endpoint, compress: str | None) -> None:
+async def test_a_body_of_unknown_size_is_refused_at_the_limit(endpoint: Endpoint, compress: str | None) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(64):
             yield b"x" * 16384
 
     headers = {"Authorization": f"Bearer {token()}"}
     try:
-        async with endpoint.client.post(PATH, data=chunks(), headers=headers, compress=compress) as answer:
-            assert answer.status == 413
+        async with endpoint.client.post(PATH, data=chunks(), headers=headers, compress=compress) as response:
+            assert response.status == 413
     except aiohttp.ClientConnectionError:
-        pass  # the connection was cut while the rest was still being sent
+        pass  # the connection was closed while the rest was still being sent
     assert (endpoint.stored, endpoint.cluster.reviews) == (None, 0)
 
 
-async def test_a_body_of_just_the_largest_size(endpoint: Endpoint) -> None:
+async def test_a_body_of_exactly_the_limit_is_accepted(endpoint: Endpoint) -> None:
     report = json.dumps(REPORT).encode()
     assert (await endpoint.post(report + b" " * (REPORT_MAX_BYTES - len(report))))[0] == 200
     assert (await endpoint.post(report + b" " * (REPORT_MAX_BYTES - len(report) + 1)))[0] == 413
@@ -293,68 +295,68 @@ async def test_a_body_of_just_the_largest_size(endpoint: Endpoint) -> None:
         ({"trainerStatus": {"stage": "x" * 65}}, "trainerStatus.stage: "),
     ],
 )
-async def test_a_body_that_is_wrong_names_the_field(endpoint: Endpoint, body: Any, says: str) -> None:
-    refused(endpoint, await endpoint.post(body), 422, "Invalid", says)
+async def test_an_invalid_body_is_refused_with_its_field(endpoint: Endpoint, body: Any, says: str) -> None:
+    assert_refused(endpoint, await endpoint.post(body), 422, "Invalid", says)
 
 
-async def test_other_paths_and_methods(endpoint: Endpoint) -> None:
+async def test_other_paths_and_methods_are_refused(endpoint: Endpoint) -> None:
     assert (await endpoint.post(path="/"))[1]["reason"] == "NotFound"
     assert (await endpoint.post(path=meta.progress_path(NAMESPACE, "No_Name")))[0] == 404
     assert (await endpoint.post(path=meta.progress_path("a" * 300, NAME)))[0] == 404
-    async with endpoint.client.get(PATH) as answer:
-        assert (answer.status, (await answer.json())["reason"]) == (405, "MethodNotAllowed")
+    async with endpoint.client.get(PATH) as response:
+        assert (response.status, (await response.json())["reason"]) == (405, "MethodNotAllowed")
 
 
 @pytest.mark.parametrize("reports_per_minute", [60])
-async def test_a_job_that_reports_too_often(endpoint: Endpoint) -> None:
+async def test_a_job_that_reports_too_often_is_limited(endpoint: Endpoint) -> None:
     codes = [(await endpoint.post())[0] for _ in range(100)]
     assert codes[:10] == [200] * 10
     assert codes.count(429) >= 85
     assert (endpoint.cluster.reviews, endpoint.cluster.gets) == (1, 1)
 
 
-async def test_a_hundred_forged_tokens_change_nothing_and_cost_few_api_calls(endpoint: Endpoint) -> None:
-    answers = await asyncio.gather(*(endpoint.post(bearer=token(signature=f"forged-{n}")) for n in range(300)))
-    codes = [code for code, _ in answers]
+async def test_many_forged_tokens_change_nothing_and_cost_few_api_calls(endpoint: Endpoint) -> None:
+    responses = await asyncio.gather(*(endpoint.post(bearer=token(signature=f"forged-{n}")) for n in range(300)))
+    codes = [code for code, _ in responses]
     assert set(codes) == {401, 429}
     assert endpoint.cluster.reviews <= INVALID_TOKEN_BURST + 10
     assert (endpoint.stored, endpoint.woken) == (None, [])
 
 
-async def test_good_tokens_of_one_address_do_not_use_up_its_credit(endpoint: Endpoint) -> None:
+async def test_valid_tokens_do_not_count_against_the_limit_of_an_address(endpoint: Endpoint) -> None:
     good = [token(signature=f"good-{n}") for n in range(int(INVALID_TOKEN_BURST) * 2)]
     endpoint.cluster.identities = {bearer: identity() for bearer in good}
     assert {(await endpoint.post(bearer=bearer))[0] for bearer in good} == {200}
 
 
-async def test_forged_reports_beside_real_ones(endpoint: Endpoint) -> None:
+async def test_forged_reports_do_not_affect_real_ones(endpoint: Endpoint) -> None:
     real = [endpoint.post() for _ in range(10)]
     forged = [
         endpoint.post({"trainerStatus": {"progressPercentage": 99}}, bearer=token(signature="x")) for _ in range(90)
     ]
-    answers = await asyncio.gather(*real, *forged)
-    assert [code for code, _ in answers[:10]] == [200] * 10
+    responses = await asyncio.gather(*real, *forged)
+    assert [code for code, _ in responses[:10]] == [200] * 10
     assert endpoint.stored.progress_percentage == 42
     assert endpoint.stored.sequence == 10
 
 
-async def test_an_api_server_that_does_not_answer_is_asked_again(endpoint: Endpoint) -> None:
+async def test_a_report_during_an_outage_may_be_sent_again(endpoint: Endpoint) -> None:
     endpoint.cluster.down = UnavailableError(0, "Timeout", "no answer")
-    refused(endpoint, await endpoint.post(), 503, "ServiceUnavailable", "cannot verify the token")
+    assert_refused(endpoint, await endpoint.post(), 503, "ServiceUnavailable", "cannot verify the token")
     endpoint.cluster.down = None
     assert (await endpoint.post())[0] == 200
 
 
-async def test_a_new_attempt_takes_over(endpoint: Endpoint) -> None:
+async def test_after_a_new_attempt_the_old_one_is_refused(endpoint: Endpoint) -> None:
     assert (await endpoint.post())[0] == 200
     endpoint.cluster.jobs[NAMESPACE, NAME] = facts(current_attempt=3, attempt_job_uids={JOB_UID: 2, "job-uid-3": 3})
     assert (await endpoint.post())[0] == 409
 
 
-async def test_a_bug_is_a_500_in_the_same_form(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_bug_is_a_500_in_the_usual_form(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
     endpoint.cluster.jobs[NAMESPACE, NAME] = None  # type: ignore[assignment]
     endpoint.cluster.find = lambda *_: 1 / 0  # type: ignore[assignment,method-assign]
-    refused(endpoint, await endpoint.post(), 500, "InternalError", "see the log of the operator")
+    assert_refused(endpoint, await endpoint.post(), 500, "InternalError", "see the log of the operator")
     assert "could not be processed" in caplog.text
 
 

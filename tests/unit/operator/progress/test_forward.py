@@ -1,4 +1,4 @@
-"""A report reaches the leader whichever replica the Service picks."""
+"""A report reaches the leader, whichever replica the Service selects."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ REPORT = {"trainerStatus": {"progressPercentage": 42}}
 
 
 class Replica:
-    """An endpoint on a socket, which leads or knows where the leader is."""
+    """An endpoint on a socket that leads, or knows the address of the leader."""
 
     def __init__(self, authority: Authority, *, leads: bool, names: tuple[str, ...] = (SERVICE, "127.0.0.1")) -> None:
         self.leads = leads
@@ -68,12 +68,12 @@ class Replica:
                 headers=sent,
                 ssl=self._trust,
                 server_hostname=SERVICE,
-            ) as answer,
+            ) as response,
         ):
-            return answer.status, await answer.json(), answer.headers
+            return response.status, await response.json(), response.headers
 
     @property
-    def kept(self) -> Any:
+    def stored(self) -> Any:
         return self.reports.latest(Key(NAMESPACE, NAME), UID, 2)
 
 
@@ -98,26 +98,26 @@ async def follower(stack: AsyncExitStack, leader: Replica) -> Replica:
 AUTHORITY = make_authority(NOW)
 
 
-async def test_a_follower_keeps_nothing_and_the_leader_answers(leader: Replica, follower: Replica) -> None:
-    code, answer, _ = await follower.post()
-    assert (code, answer["trainerStatus"]["progressPercentage"]) == (200, 42)
+async def test_a_follower_forwards_reports_to_the_leader(leader: Replica, follower: Replica) -> None:
+    code, response, _ = await follower.post()
+    assert (code, response["trainerStatus"]["progressPercentage"]) == (200, 42)
     assert (await follower.post())[1]["trainerStatus"]["sequence"] == 2
-    assert leader.kept.progress_percentage == 42
-    assert follower.kept is None
+    assert leader.stored.progress_percentage == 42
+    assert follower.stored is None
 
 
-async def test_a_stranger_gets_no_further_than_the_follower(leader: Replica, follower: Replica) -> None:
+async def test_a_forged_token_is_refused_by_the_follower(leader: Replica, follower: Replica) -> None:
     assert (await follower.post(token(signature="forged")))[0] == 401
     assert (leader.cluster.reviews, follower.cluster.reviews) == (0, 1)
 
 
-async def test_what_the_leader_refuses_the_sender_is_told(leader: Replica, follower: Replica) -> None:
+async def test_a_refusal_by_the_leader_is_returned(leader: Replica, follower: Replica) -> None:
     leader.cluster.jobs.clear()
     code, status, _ = await follower.post()
     assert (code, status["reason"]) == (404, "NotFound")
 
 
-async def test_without_a_leader_the_sender_is_asked_to_come_again(leader: Replica, follower: Replica) -> None:
+async def test_without_a_leader_the_sender_is_asked_to_retry(leader: Replica, follower: Replica) -> None:
     await leader.listener.stop()
     for address in (follower.address, ""):
         follower.address = address
@@ -126,15 +126,15 @@ async def test_without_a_leader_the_sender_is_asked_to_come_again(leader: Replic
     assert no_leader().code == 503
 
 
-async def test_a_report_is_sent_on_once(leader: Replica, follower: Replica) -> None:
-    """Two replicas may each take the other for the leader while the Lease changes hands."""
+async def test_a_report_is_forwarded_once(leader: Replica, follower: Replica) -> None:
+    """While the Lease changes hands, two replicas may each take the other for the leader."""
     leader.leads, leader.address = False, follower.url
     assert (await follower.post())[0] == 503
     assert (await follower.post(**{FORWARDED: "1"}))[0] == 503
 
 
-async def test_a_token_is_shown_to_nobody_but_a_replica(stack: AsyncExitStack, follower: Replica) -> None:
-    """The address comes from a Lease; whoever can write there gets no token without our authority."""
+async def test_a_token_is_sent_only_to_a_replica(stack: AsyncExitStack, follower: Replica) -> None:
+    """The address comes from a Lease. A server without a certificate of our authority gets no token."""
     for thief in (
         Replica(make_authority(NOW), leads=True),
         Replica(AUTHORITY, leads=True, names=("other.ops.svc", "127.0.0.1")),
@@ -142,5 +142,5 @@ async def test_a_token_is_shown_to_nobody_but_a_replica(stack: AsyncExitStack, f
         await thief.start(stack)
         follower.address = thief.url
         assert (await follower.post())[0] == 503
-        assert thief.kept is None
+        assert thief.stored is None
         assert thief.cluster.reviews == 0

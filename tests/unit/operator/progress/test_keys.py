@@ -1,4 +1,4 @@
-"""Tokens by the API server's public keys: what a TokenReview would refuse is refused here."""
+"""Tokens are verified with the public keys of the API server, with the same checks as a TokenReview."""
 
 import base64
 import json
@@ -44,7 +44,7 @@ def ec_jwk() -> dict[str, str]:
 def signed(
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = RSA_KEY, head: dict[str, str] | None = None, **claims: Any
 ) -> str:
-    """Return a token as the API server makes them; ``claims`` differ from those of a good one."""
+    """Return a token as the API server issues it. ``claims`` replace those of a valid token."""
     own = {
         "iss": ISSUER,
         "aud": [AUDIENCE],
@@ -63,7 +63,7 @@ def signed(
 
 
 class Api:
-    """What the API server publishes, and the pods that there are."""
+    """The published keys of the API server, and the existing pods."""
 
     def __init__(self) -> None:
         self.keys = [rsa_jwk(), ec_jwk(), {"kty": "oct", "kid": "o", "k": "AAAA"}]
@@ -90,7 +90,7 @@ class Api:
 
 
 @pytest.mark.parametrize("key", [RSA_KEY, EC_KEY], ids=["rsa", "ec"])
-async def test_a_pods_own_token_says_which_pod_it_is(key: Any) -> None:
+async def test_a_valid_token_names_its_pod(key: Any) -> None:
     found = await Api().review(signed(key))
     assert found.username == "system:serviceaccount:team:default"
     assert found.extra == {keys.POD_NAME: (POD,), keys.POD_UID: (POD_UID,)}
@@ -124,11 +124,11 @@ async def test_a_pods_own_token_says_which_pod_it_is(key: Any) -> None:
         "..",
     ],
 )
-async def test_a_token_that_is_not_valid_is_refused(token: str) -> None:
+async def test_an_invalid_token_is_refused(token: str) -> None:
     assert await Api().review(token) is None
 
 
-async def test_the_token_of_a_pod_that_is_gone_is_worth_nothing() -> None:
+async def test_the_token_of_a_deleted_pod_is_refused() -> None:
     api = Api()
     assert await api.review(signed()) is not None
     del api.cluster.objects["pods", NAMESPACE, POD]
@@ -137,17 +137,17 @@ async def test_the_token_of_a_pod_that_is_gone_is_worth_nothing() -> None:
     assert await api.review(signed()) is None
 
 
-async def test_a_token_of_no_pod_names_none() -> None:
+async def test_a_token_without_a_pod_names_no_pod() -> None:
     found = await Api().review(signed(**{"kubernetes.io": {"namespace": NAMESPACE}}))
     assert found.extra == {}, "the endpoint refuses it: it is not bound to a pod"
 
 
-async def test_new_keys_are_found_and_old_ones_forgotten() -> None:
+async def test_new_keys_are_found_and_old_ones_dropped() -> None:
     api, new = Api(), rsa.generate_private_key(public_exponent=65537, key_size=2048)
     assert await api.review(signed()) is not None
     api.keys = [rsa_jwk(new, kid="new")]
     assert await api.review(signed(new, head={"kid": "new"})) is None, "keys were read just now"
-    assert api.reads == 1, "an unknown key must not make us ask again and again"
+    assert api.reads == 1, "an unknown key must not cause repeated requests"
     api.seconds += keys.AGAIN_SECONDS + 1
     assert await api.review(signed(new, head={"kid": "new"})) is not None
     assert await api.review(signed()) is None
@@ -158,7 +158,7 @@ async def test_new_keys_are_found_and_old_ones_forgotten() -> None:
     assert api.reads == 3
 
 
-async def test_keys_that_may_not_be_read_are_no_verdict() -> None:
+async def test_an_error_while_reading_keys_is_raised() -> None:
     api = Api()
     api.down = ForbiddenError(403, "Forbidden", "no")
     with pytest.raises(ForbiddenError):

@@ -1,4 +1,4 @@
-"""One default that listens wherever a probe or a trainer may come from."""
+"""One default address that accepts probes and reports by IPv4 and IPv6."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ from trainyard_operator.progress.listening import all_addresses
 from trainyard_operator.shell.probes import Probes
 
 
-async def answers(family: socket.AddressFamily, host: str, port: int) -> bool:
+async def accepts_connections(family: socket.AddressFamily, host: str, port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection(host, port, family=family)
     except OSError:
@@ -29,23 +29,23 @@ def has_ipv6() -> bool:
     return True
 
 
-async def test_the_default_answers_on_both_families() -> None:
+async def test_the_default_listens_on_both_families() -> None:
     assert HealthServer().bind == ProgressServer().bind == ""
     probes = Probes(HealthServer(port=0), health=lambda: None, readiness=lambda: None)
     await probes.start()
     try:
-        assert await answers(socket.AF_INET, "127.0.0.1", probes.port)
-        assert await answers(socket.AF_INET6, "::1", probes.port) == has_ipv6()
+        assert await accepts_connections(socket.AF_INET, "127.0.0.1", probes.port)
+        assert await accepts_connections(socket.AF_INET6, "::1", probes.port) == has_ipv6()
     finally:
         await probes.stop()
 
 
-async def test_a_named_address_answers_alone() -> None:
+async def test_a_configured_address_is_the_only_one() -> None:
     probes = Probes(HealthServer(port=0, bind="127.0.0.1"), health=lambda: None, readiness=lambda: None)
     await probes.start()
     try:
-        assert await answers(socket.AF_INET, "127.0.0.1", probes.port)
-        assert not await answers(socket.AF_INET6, "::1", probes.port)
+        assert await accepts_connections(socket.AF_INET, "127.0.0.1", probes.port)
+        assert not await accepts_connections(socket.AF_INET6, "::1", probes.port)
     finally:
         await probes.stop()
 
@@ -53,16 +53,18 @@ async def test_a_named_address_answers_alone() -> None:
 def test_without_ipv6_it_listens_on_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
     create = socket.create_server
 
-    def switched_off(address: tuple[str, int], *, family: int = socket.AF_INET, **options: bool) -> socket.socket:
+    def create_without_ipv6(
+        address: tuple[str, int], *, family: int = socket.AF_INET, **options: bool
+    ) -> socket.socket:
         if family == socket.AF_INET6:
             raise OSError(99, "Cannot assign requested address")
         return create(address, family=family, **options)
 
-    monkeypatch.setattr(socket, "create_server", switched_off)
+    monkeypatch.setattr(socket, "create_server", create_without_ipv6)
     with all_addresses(0) as listening:
         assert listening.family == socket.AF_INET
 
 
-def test_a_port_that_is_taken_is_an_error() -> None:
+def test_a_port_in_use_is_an_error() -> None:
     with all_addresses(0) as listening, pytest.raises(OSError, match="in use"):
         all_addresses(listening.getsockname()[1])

@@ -29,7 +29,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def test_the_authority_is_made_once() -> None:
+async def test_the_authority_is_created_once() -> None:
     cluster = FakeCluster()
     made = await ensure_authority(cluster, "ops", "trainyard-tls", now=now())
     again = await ensure_authority(cluster, "ops", "trainyard-tls", now=now())
@@ -39,7 +39,7 @@ async def test_the_authority_is_made_once() -> None:
     assert base64.b64decode(secret["data"]["tls.crt"]).decode() == made.pem
 
 
-async def test_two_operators_that_start_together_end_with_one() -> None:
+async def test_operators_that_start_together_share_one_authority() -> None:
     cluster = FakeCluster()
     made = await asyncio.gather(*(ensure_authority(cluster, "ops", "trainyard-tls", now=now()) for _ in range(5)))
     assert len({authority.pem for authority in made}) == 1
@@ -60,7 +60,7 @@ def _another_key(secret: Any) -> None:
         (_another_key, "do not match"),
     ],
 )
-def test_a_secret_of_somebody_else_is_not_used(break_it: Any, says: str) -> None:
+def test_an_invalid_secret_is_refused(break_it: Any, says: str) -> None:
     cluster = FakeCluster()
     asyncio.run(ensure_authority(cluster, "ops", "trainyard-tls", now=now()))
     break_it(cluster.objects[SECRET])
@@ -68,7 +68,7 @@ def test_a_secret_of_somebody_else_is_not_used(break_it: Any, says: str) -> None
         asyncio.run(ensure_authority(cluster, "ops", "trainyard-tls", now=now()))
 
 
-async def test_an_authority_that_ends_soon_is_said_in_time() -> None:
+async def test_an_authority_that_expires_soon_is_reported() -> None:
     cluster = FakeCluster()
     later = now() + timedelta(days=AUTHORITY_DAYS - 20)
     await ensure_authority(cluster, "ops", "trainyard-tls", now=now())
@@ -92,7 +92,7 @@ async def test_an_authority_that_ends_soon_is_said_in_time() -> None:
         ("", ["localhost"]),
     ],
 )
-def test_names(url: str, names: list[str]) -> None:
+def test_server_names_of_a_url(url: str, names: list[str]) -> None:
     assert server_names(url) == names
 
 
@@ -115,8 +115,11 @@ async def _post(port: int | None, pem: str, host: str = "127.0.0.1") -> int:
     url = f"https://{host}:{port}{meta.progress_path('team', 'demand')}"
     headers = {"Authorization": f"Bearer {token()}"}
     report = {"trainerStatus": {"stage": "load"}}
-    async with aiohttp.ClientSession() as session, session.post(url, json=report, ssl=trust, headers=headers) as answer:
-        return answer.status
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, json=report, ssl=trust, headers=headers) as response,
+    ):
+        return response.status
 
 
 async def _presented(port: int | None) -> str:
@@ -147,14 +150,14 @@ async def test_another_authority_is_not_trusted(listener: tuple[ProgressListener
         await _post(listener[0].port, make_authority(now()).pem)
 
 
-async def test_renewal_comes_before_the_end() -> None:
+async def test_a_certificate_is_renewed_before_it_expires() -> None:
     moments = iter([now(), now() + timedelta(days=61), now() + timedelta(days=61)])
     last = now() + timedelta(days=61)
     certificate = ServerCertificate(make_authority(now()), ["h"], clock=lambda: next(moments, last))
     first = certificate.expires
     task = asyncio.ensure_future(certificate.keep_fresh())
-    async with asyncio.timeout(30):  # until the certificate was renewed
-        while certificate.expires == first:  # noqa: ASYNC110 - there is no event for it, and it takes one turn
+    async with asyncio.timeout(30):  # wait until the certificate is renewed
+        while certificate.expires == first:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0)
     task.cancel()
     assert certificate.expires > first

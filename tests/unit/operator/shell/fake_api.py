@@ -1,4 +1,4 @@
-"""An API server that knows just enough for kopf: discovery, lists, watches that stay open. And it can refuse."""
+"""A minimal API server for kopf: discovery, lists, and watches that stay open. It can refuse requests."""
 
 import asyncio
 import itertools
@@ -71,7 +71,7 @@ class FakeApi:
         """Break every connection off without an answer."""
         self.forbidden = ""
         """A part of the paths that RBAC forbids."""
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
         """Set by each request."""
         self.url = ""
 
@@ -84,17 +84,17 @@ class FakeApi:
         return [body["metadata"]["name"] for _, path, body in self.writes if path.endswith("/jobs")]
 
     async def until_watched(self, *paths: str) -> None:
-        async with asyncio.timeout(30), self.watching:  # until kopf watches these paths
+        async with asyncio.timeout(30), self.watching:  # wait until kopf watches these paths
             await self.watching.wait_for(lambda: set(paths) <= self.watches.keys())
 
     async def send(self, path: str, event: str, body: dict[str, Any]) -> None:
-        """Tell the watches of a change; the next list has it too."""
+        """Deliver a change to the watches. The next list has it too."""
         others = [each for each in self.objects.get(path, []) if each["metadata"]["name"] != body["metadata"]["name"]]
         self.objects[path] = others if event == "DELETED" else [*others, body]
         await self.watches[path].write(json.dumps({"type": event, "object": body}).encode() + b"\n")
 
     def cut_watches(self) -> None:
-        """Break every open watch off, as an API server that goes away does."""
+        """Abort every open watch, as an API server that becomes unavailable does."""
         for response in self.watches.values():
             transport = response._req.transport if response._req is not None else None
             if transport is not None:
@@ -103,7 +103,7 @@ class FakeApi:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         assert request.headers["Authorization"] == "Bearer secret-token"
-        self.asked.set()
+        self.requested.set()
         if self.away and request.transport is not None:
             request.transport.abort()
         watch = "watch" in request.query
@@ -159,7 +159,7 @@ class FakeApi:
         return web.json_response(body, status=201)
 
     def _lease(self, request: web.Request, body: dict[str, Any]) -> web.Response:
-        """Create or replace a Lease, as its resourceVersion allows."""
+        """Create or replace a Lease if its resourceVersion allows that."""
         created = request.method == "POST"
         path = f"{request.path}/{body['metadata']['name']}" if created else request.path
         known = self.leases.get(path)
@@ -174,7 +174,7 @@ class FakeApi:
         return web.json_response(body, status=201 if created else 200)
 
     def _patched(self, name: str, patch: dict[str, Any]) -> dict[str, Any]:
-        """Merge a status, one level deep, which is as deep as the operator's first writes need."""
+        """Merge a status one level deep, which is enough for the first writes of the operator."""
         status = self.statuses.setdefault(name, {"observedGeneration": -1})
         status |= patch.get("status", {})
         return training_job(name, next(self.versions)) | {

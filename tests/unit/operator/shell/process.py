@@ -1,4 +1,4 @@
-"""An operator as a process of its own, which can be killed, paused and asked."""
+"""An operator in its own process, which a test can kill, pause and query."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ WRITES = frozenset({"create", "apply", "patch", "delete"})
 
 
 class Replica:
-    """One replica of a release: its process, what it has said, and what its probes answer."""
+    """One replica of a release: its process, its log and its probes."""
 
     def __init__(self, name: str, kubeconfig: Path, folder: Path, config: dict[str, Any]) -> None:
         self.name = name
@@ -36,22 +36,22 @@ class Replica:
                 [sys.executable, "-c", PROGRAM], env={**os.environ, **own}, stdout=log, stderr=log
             )
 
-    # ---- what is done to it ------------------------------------------------------------------------------------------
+    # ---- control -----------------------------------------------------------------------------------------------------
 
     def kill(self) -> None:
-        """Let it die between two instructions, as a node that fails does."""
+        """Kill the process at any point, as a failed node does."""
         self._process.kill()
         self._process.wait()
 
     def pause(self) -> None:
-        """Let it stand still, as a machine that sleeps does."""
+        """Stop the process, as a suspended machine does."""
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
     async def terminate(self) -> int:
-        """End it in order, as a kubelet does; return its exit code."""
+        """Terminate the process as a kubelet does, and return its exit code."""
         self._process.terminate()
         await self._until("its end", lambda: self._process.poll() is not None)
         return int(self._process.returncode)
@@ -62,27 +62,27 @@ class Replica:
                 self.go_on()
             self.kill()
 
-    # ---- what it says ------------------------------------------------------------------------------------------------
+    # ---- observation -------------------------------------------------------------------------------------------------
 
     def lines(self) -> Iterator[str]:
-        """Iterate over the messages of its log."""
+        """Iterate over the messages of the log."""
         for line in self._log.read_text("utf-8", "replace").splitlines():
             with suppress(ValueError):
                 yield str(json.loads(line)["message"])
 
     async def says(self, words: str) -> str:
-        """Wait for a line of the log with these words."""
+        """Wait for a log message with these words."""
         await self._until(f"'{words}'", lambda: any(words in line for line in self.lines()))
         return next(line for line in self.lines() if words in line)
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Ask its probes."""
+        """Request a path from the probes."""
         port = (await self.says("probes on port")).rpartition(" ")[2]
-        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
-            return answer.status, await answer.text()
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
+            return response.status, await response.text()
 
     async def is_ready(self, words: str = "ok") -> str:
-        """Wait until it is ready and says these words."""
+        """Wait until the replica is ready and its readiness contains these words."""
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 with suppress(aiohttp.ClientError):
@@ -92,8 +92,10 @@ class Replica:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def writes(self) -> Counter[str]:
-        """Return how many writes it has sent to the API server, by verb and resource; its Leases and its own
-        certificate are no work."""
+        """Return how many writes it has sent to the API server, by verb and resource.
+
+        Writes of Leases and of its own certificate do not count.
+        """
         found: Counter[str] = Counter()
         for line in (await self.get("/metrics"))[1].splitlines():
             if line.startswith("trainyard_api_requests_total{"):

@@ -32,7 +32,7 @@ async def api() -> AsyncIterator[FakeApi]:
 
 
 @pytest.fixture(autouse=True)
-async def _signals_of_kopf_are_taken_back() -> AsyncIterator[None]:
+async def _remove_signal_handlers_of_kopf() -> AsyncIterator[None]:
     yield
     for number in SIGNALS:
         asyncio.get_running_loop().remove_signal_handler(number)
@@ -44,7 +44,7 @@ async def running(api: FakeApi, config: OperatorConfig = LOCAL) -> AsyncIterator
     operator = Operator(config, api.credentials, stop=stop, kopf_ready=ready.set)
     task = asyncio.create_task(operator.run())
     try:
-        async with asyncio.timeout(PATIENCE):  # until kopf runs
+        async with asyncio.timeout(PATIENCE):  # wait until kopf runs
             await asyncio.wait([task, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
@@ -58,12 +58,12 @@ async def running(api: FakeApi, config: OperatorConfig = LOCAL) -> AsyncIterator
 async def _probe(operator: Operator, path: str) -> tuple[int, str]:
     async with (
         aiohttp.ClientSession() as session,
-        session.get(f"http://127.0.0.1:{operator.probes.port}{path}") as answer,
+        session.get(f"http://127.0.0.1:{operator.probes.port}{path}") as response,
     ):
-        return answer.status, await answer.text()
+        return response.status, await response.text()
 
 
-async def test_it_becomes_ready_and_stops_quickly(api: FakeApi) -> None:
+async def test_the_operator_becomes_ready_and_stops_quickly(api: FakeApi) -> None:
     async with running(api) as (operator, stop):
         await api.until_watched(*PATHS)
         await until("readiness", lambda: _is_ready(operator))
@@ -75,7 +75,7 @@ async def test_it_becomes_ready_and_stops_quickly(api: FakeApi) -> None:
     assert time.monotonic() - start < 20
 
 
-async def test_only_our_jobs_are_watched_and_nothing_else(api: FakeApi) -> None:
+async def test_only_objects_of_trainyard_are_watched(api: FakeApi) -> None:
     async with running(api):
         await api.until_watched(*PATHS)
     assert api.watches.keys() == PATHS.keys()
@@ -88,7 +88,7 @@ async def test_a_watch_event_becomes_a_job(api: FakeApi) -> None:
     async with running(api):
         await api.until_watched(*PATHS)
         await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
-        async with asyncio.timeout(PATIENCE):  # until the operator created a Job
+        async with asyncio.timeout(PATIENCE):  # wait until the operator creates a Job
             await api.created_job.wait()
     assert api.jobs == ["demand-1"]
 
@@ -102,14 +102,14 @@ async def test_kopf_writes_nothing_on_objects(api: FakeApi) -> None:
     assert not [path for method, path, _ in api.writes if method == "PATCH" and not path.endswith("/status")]
 
 
-async def test_what_is_there_at_the_start_is_worked_on(api: FakeApi) -> None:
+async def test_objects_that_exist_at_the_start_are_reconciled(api: FakeApi) -> None:
     api.objects[TRAINING_JOBS] = [training_job("early", 50)]
     async with running(api), asyncio.timeout(PATIENCE):
         await api.created_job.wait()
     assert api.jobs == ["early-1"]
 
 
-async def test_it_watches_the_named_namespaces_only(api: FakeApi) -> None:
+async def test_only_the_configured_namespaces_are_watched(api: FakeApi) -> None:
     paths = [
         f"{watched.resource.base}/namespaces/{namespace}/{watched.resource.plural}"
         for namespace in ("team-a", "team-b")
@@ -128,7 +128,7 @@ async def test_it_watches_the_named_namespaces_only(api: FakeApi) -> None:
         (404, ExitCode.INPUT_MISSING, "the TLS secret: .* does not know the resource"),
     ],
 )
-async def test_an_api_server_that_says_no_ends_it(api: FakeApi, status: int, code: ExitCode, says: str) -> None:
+async def test_a_refused_start_ends_with_an_exit_code(api: FakeApi, status: int, code: ExitCode, says: str) -> None:
     api.refuse = status
     operator = Operator(LOCAL, api.credentials, stop=asyncio.Event(), start_retry=StartRetry(api.url, grace_seconds=0))
     with pytest.raises(StartError, match=says) as raised:
@@ -136,7 +136,7 @@ async def test_an_api_server_that_says_no_ends_it(api: FakeApi, status: int, cod
     assert raised.value.code is code
 
 
-async def test_credentials_that_are_refused_later_end_it_too(api: FakeApi) -> None:
+async def test_credentials_refused_later_end_the_operator(api: FakeApi) -> None:
     api.refuse_watches = True
     operator = Operator(LOCAL, api.credentials, stop=asyncio.Event())
     async with asyncio.timeout(30):
@@ -158,22 +158,20 @@ async def _is_ready(operator: Operator) -> bool:
     return (await _probe(operator, "/readyz"))[0] == 200
 
 
-async def test_an_api_server_that_is_away_at_the_start_is_waited_for(
-    api: FakeApi, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_start_waits_for_an_unavailable_api_server(api: FakeApi, caplog: pytest.LogCaptureFixture) -> None:
     api.refuse = 503
     stop = asyncio.Event()
     start_retry = StartRetry(api.url, grace_seconds=0, pause_seconds=0.02)
     operator = Operator(LOCAL, api.credentials, stop=stop, start_retry=start_retry)
     task = asyncio.create_task(operator.run())
     for _ in range(5):
-        api.asked.clear()
-        async with asyncio.timeout(PATIENCE):  # until it has asked again
-            await api.asked.wait()
+        api.requested.clear()
+        async with asyncio.timeout(PATIENCE):  # wait until it requests again
+            await api.requested.wait()
     assert await _probe(operator, "/healthz") == (200, "ok")
     assert await _probe(operator, "/readyz") == (503, "the first list is not complete")
-    told = [line for line in caplog.messages if line.startswith("the TLS secret: ") and "does not answer" in line]
-    assert len(told) == 1
+    logged = [message for message in caplog.messages if line.startswith("the TLS secret: ") and "does not answer" in message]
+    assert len(logged) == 1
     api.refuse = None
     await until("readiness", lambda: _is_ready(operator))
     stop.set()
@@ -181,25 +179,25 @@ async def test_an_api_server_that_is_away_at_the_start_is_waited_for(
         await task
 
 
-async def test_it_stops_at_once_while_it_waits_for_the_api_server(api: FakeApi) -> None:
+async def test_the_operator_stops_at_once_while_it_waits_for_the_api_server(api: FakeApi) -> None:
     api.refuse = 503
     stop = asyncio.Event()
     task = asyncio.create_task(Operator(LOCAL, api.credentials, stop=stop).run())
     async with asyncio.timeout(PATIENCE):
-        await api.asked.wait()
+        await api.requested.wait()
         stop.set()
         await task
 
 
-async def test_an_outage_of_the_api_server_ends_nothing(api: FakeApi) -> None:
+async def test_the_operator_survives_an_outage_of_the_api_server(api: FakeApi) -> None:
     async with running(api) as (operator, _):
         await api.until_watched(*PATHS)
         api.refuse = 503
         api.cut_watches()
         for _ in range(2):
-            api.asked.clear()
-            async with asyncio.timeout(PATIENCE):  # until kopf has asked again
-                await api.asked.wait()
+            api.requested.clear()
+            async with asyncio.timeout(PATIENCE):  # wait until kopf requests again
+                await api.requested.wait()
         assert await _probe(operator, "/healthz") == (200, "ok")
         api.refuse = None
         await api.until_watched(*PATHS)

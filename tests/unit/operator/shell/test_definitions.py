@@ -1,4 +1,4 @@
-"""The operator says whether the definitions in the cluster are its own."""
+"""The operator reports whether the custom resource definitions in the cluster are its own."""
 
 import copy
 import logging
@@ -15,7 +15,7 @@ from trainyard_operator.shell.definitions import CURRENT, PATH, compare, report_
 
 
 def described() -> dict[str, Any]:
-    """Return the description that an API server makes of our own definitions."""
+    """Return the OpenAPI document of an API server with our own definitions."""
     schemas = {}
     for kind in KINDS:
         [version] = custom_resource_definition(kind)["spec"]["versions"]
@@ -25,19 +25,19 @@ def described() -> dict[str, Any]:
 
 
 class Documents:
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Any) -> None:
+        self.responses = list(responses)
 
     async def read(self, path: str) -> dict[str, Any]:
         assert path == PATH
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        found: dict[str, Any] = answer
+        response = self.responses.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        found: dict[str, Any] = response
         return found
 
 
-async def test_its_own_definitions_are_recognised(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_current_definitions_are_recognised(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     await report_definitions(Documents(described()))
     assert "the custom resource definitions are those of release" in caplog.text
@@ -55,25 +55,25 @@ async def test_a_field_that_older_definitions_lack_is_named(caplog: pytest.LogCa
     assert CURRENT._value.get() == 0
 
 
-def test_newer_definitions_are_no_fault() -> None:
+def test_newer_definitions_are_accepted() -> None:
     newer = described()
     newer["components"]["schemas"]["ModelVersion"]["properties"]["spec"]["properties"]["colour"] = {"type": "string"}
     assert compare(newer) == ([], ["modelversions spec.colour"])
 
 
-def test_a_cluster_that_does_not_describe_a_kind_yet_is_asked_again() -> None:
+def test_definitions_that_lack_a_kind_are_not_compared_yet() -> None:
     early = described()
     del early["components"]["schemas"]["ModelDeployment"]
     assert compare(early) is None
     assert compare({}) is None
 
 
-async def test_it_waits_for_an_answer_and_takes_no_for_one(
+async def test_the_check_waits_for_the_definitions_and_accepts_a_refusal(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(definitions, "AGAIN_SECONDS", 0)
     documents = Documents(NotFoundError(404, "NotFound", ""), {}, described())
     await report_definitions(documents)
-    assert not documents.answers
+    assert not documents.responses
     await report_definitions(Documents(ForbiddenError(403, "Forbidden", "no")))
     assert "cannot be checked: 403 Forbidden: no" in caplog.text

@@ -1,4 +1,4 @@
-"""Which watches are silent, refused or stuck, and who is told."""
+"""Which watches are silent, refused or stuck, and how readiness, liveness and the log report that."""
 
 import logging
 
@@ -31,7 +31,7 @@ def all_listed(freshness: Freshness) -> None:
         freshness.listed(kind, None)
 
 
-def test_ready_once_every_watch_was_opened() -> None:
+def test_ready_after_every_watch_was_opened() -> None:
     freshness = Freshness(())
     freshness.opened("/something/else")
     for path in PATHS:
@@ -40,7 +40,7 @@ def test_ready_once_every_watch_was_opened() -> None:
     assert freshness.readiness() is None
 
 
-def test_a_silent_watch_is_not_ready_until_it_is_open_again(clock: Clock, freshness: Freshness) -> None:
+def test_a_silent_watch_is_not_ready_until_it_is_reopened(clock: Clock, freshness: Freshness) -> None:
     clock.now = SILENT_SECONDS
     for path in PATHS[:-1]:
         freshness.opened(path)
@@ -63,18 +63,18 @@ def test_a_refused_watch_leaves_the_others_ready() -> None:
     assert freshness.readiness() is None
 
 
-def test_all_refused_is_not_ready(freshness: Freshness) -> None:
+def test_all_watches_refused_is_not_ready(freshness: Freshness) -> None:
     for path in PATHS:
         freshness.refused(path, 403)
     assert freshness.readiness() == "the API server refuses every watch; check the chart's roles and CRDs"
 
 
-def test_an_api_server_that_is_away_makes_no_watch_stuck(clock: Clock, freshness: Freshness) -> None:
+def test_an_unavailable_api_server_makes_no_watch_stuck(clock: Clock, freshness: Freshness) -> None:
     clock.now = 100 * SILENT_SECONDS
     assert freshness.stuck() is None
 
 
-def test_a_watch_that_stays_silent_although_lists_are_answered_is_stuck(clock: Clock, freshness: Freshness) -> None:
+def test_a_silent_watch_is_stuck_if_lists_succeed(clock: Clock, freshness: Freshness) -> None:
     clock.now = SILENT_SECONDS + 1
     for path in PATHS[:-1]:
         freshness.opened(path)
@@ -92,7 +92,7 @@ def test_a_watch_that_stays_silent_although_lists_are_answered_is_stuck(clock: C
     assert freshness.stuck() is None
 
 
-def test_a_watch_that_was_answered_before_it_fell_silent_is_not_stuck(clock: Clock, freshness: Freshness) -> None:
+def test_a_silent_watch_is_not_stuck_if_lists_succeeded_only_before(clock: Clock, freshness: Freshness) -> None:
     clock.now = SILENT_SECONDS - 1
     all_listed(freshness)
     clock.now += 2 * GRACE_SECONDS
@@ -110,9 +110,7 @@ def test_a_refused_watch_is_not_stuck(clock: Clock, freshness: Freshness) -> Non
     assert freshness.stuck() is None
 
 
-def test_the_log_tells_once_of_each_change(
-    clock: Clock, freshness: Freshness, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_each_change_is_logged_once(clock: Clock, freshness: Freshness, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     freshness.report()
     assert caplog.messages == []

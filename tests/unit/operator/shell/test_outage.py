@@ -1,4 +1,4 @@
-"""The log of the whole operator while the API server is away: lines for one fact, whatever waits for it."""
+"""The log of the whole operator during an outage of the API server: few messages, however many requests fail."""
 
 import logging
 import re
@@ -29,21 +29,21 @@ async def api() -> AsyncIterator[FakeApi]:
 
 
 def _unanswered() -> float:
-    """Return how many requests of ours failed without an answer, or with 503."""
+    """Return how many requests failed without a response, or with 503."""
     samples = [sample for metric in REGISTRY.collect() for sample in metric.samples]
     codes = {"0", "503"}
     return sum(s.value for s in samples if s.name == "trainyard_api_requests_total" and s.labels.get("code") in codes)
 
 
 @pytest.mark.parametrize("sick", [False, True], ids=["nobody answers", "503"])
-async def test_an_outage_is_told_once_for_all(
+async def test_an_outage_is_logged_once(
     api: FakeApi, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, sick: bool
 ) -> None:
     caplog.set_level("WARNING", "kopf")  # as configure_logging does
     caplog.set_level("INFO")
     caplog.handler.addFilter(retries := Retries())
     monkeypatch.setattr("trainyard_operator.runtime.queue.BACKOFF_LIMIT", 0.2)
-    long = LeaderElection(lease_seconds=120)  # it leads all the time
+    long = LeaderElection(lease_seconds=120)  # it keeps the lead
     async with running(api, LOCAL.model_copy(update={"workers": WORKERS, "leader_election": long})) as (operator, _):
         await api.until_watched(*PATHS)
         await until("readiness", lambda: _ready(operator))
@@ -57,39 +57,39 @@ async def test_an_outage_is_told_once_for_all(
         api.cut_watches()
         await until(f"{FAILED} requests to fail", lambda: _failed(before, FAILED))
         api.away, api.refuse = False, None
-        await until("the word that it is back", lambda: _said(caplog, "answers again"))
-        told = _told(caplog)
+        await until("the word that it is back", lambda: _has_logged(caplog, "answers again"))
+        messages = _logged(caplog)
     caplog.handler.removeFilter(retries)
-    reach = [re.sub(r":\d+|\d+ s|: (GET|POST|PATCH) .*", "", m) for r, m in told if r.name == REACH]
+    reach = [re.sub(r":\d+|\d+ s|: (GET|POST|PATCH) .*", "", m) for r, m in messages if r.name == REACH]
     assert reach == ["http://127.0.0.1 does not answer", "http://127.0.0.1 answers again after "]
-    kopf = [message for record, message in told if record.name.startswith("kopf")]
+    kopf = [message for record, message in messages if record.name.startswith("kopf")]
     assert len(kopf) == len(set(kopf)) <= (len(PATHS) if sick else 0)
-    others = [message for record, message in told if record.name != REACH and not record.name.startswith("kopf")]
+    others = [message for record, message in messages if record.name != REACH and not record.name.startswith("kopf")]
     assert len(others) <= WORKERS, "requests that began while it still answered"
 
 
-async def test_an_outage_that_outlasts_the_lease_is_told_in_a_few_lines(
+async def test_an_outage_longer_than_the_lease_logs_a_few_messages(
     api: FakeApi, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It leads no more, begins anew, waits, and leads again."""
+    """The operator loses the lead, starts again, waits, and leads again."""
     caplog.set_level("INFO")
     caplog.handler.addFilter(retries := Retries())
     short = LeaderElection(lease_seconds=2)
     async with running(api, LOCAL.model_copy(update={"leader_election": short})) as (operator, _):
         await until("readiness", lambda: _ready(operator))
-        await until("the lead", lambda: _said(caplog, "makes decisions from now on"))
+        await until("the lead", lambda: _has_logged(caplog, "makes decisions from now on"))
         caplog.clear()
         api.away = True
         api.cut_watches()
-        await until("its next life", lambda: _said(caplog, "starts again as a follower"))
+        await until("its next life", lambda: _has_logged(caplog, "starts again as a follower"))
         before = _unanswered()
         await until("more requests to fail", lambda: _failed(before, 3))
         api.away = False
-        await until("the lead again", lambda: _said(caplog, "makes decisions from now on"))
-        told = [message for record, message in _told(caplog) if record.name.startswith("trainyard")]
+        await until("the lead again", lambda: _has_logged(caplog, "makes decisions from now on"))
+        messages = [message for record, message in _logged(caplog) if record.name.startswith("trainyard")]
     caplog.handler.removeFilter(retries)
-    assert len(told) == len(set(told))
-    assert len(told) <= 12, told
+    assert len(messages) == len(set(messages))
+    assert len(messages) <= 12, messages
 
 
 async def _has_a_job(api: FakeApi) -> bool:
@@ -104,39 +104,37 @@ async def _failed(before: float, count: int) -> bool:
     return _unanswered() - before >= count
 
 
-async def _said(caplog: pytest.LogCaptureFixture, words: str) -> bool:
-    return any(words in message for _, message in _told(caplog))
+async def _has_logged(caplog: pytest.LogCaptureFixture, words: str) -> bool:
+    return any(words in message for _, message in _logged(caplog))
 
 
-def _told(caplog: pytest.LogCaptureFixture) -> list[tuple[logging.LogRecord, str]]:
-    """Return what was written, save what the operator did to its objects."""
+def _logged(caplog: pytest.LogCaptureFixture) -> list[tuple[logging.LogRecord, str]]:
+    """Return what was logged, except for messages about objects."""
     return [(r, r.getMessage()) for r in caplog.records if not hasattr(r, "object")]
 
 
 def retry(attempt: int, error: str, path: str = "jobs", logger: str = KOPF) -> logging.LogRecord:
-    sentence = (
-        f"Request attempt #{attempt} failed; will retry: GET https://api/{path}?watch=true&x={attempt} -> {error}"
-    )
-    return logging.LogRecord(logger, logging.ERROR, "", 0, sentence, (), None)
+    message = f"Request attempt #{attempt} failed; will retry: GET https://api/{path}?watch=true&x={attempt} -> {error}"
+    return logging.LogRecord(logger, logging.ERROR, "", 0, message, (), None)
 
 
-def test_what_kopf_says_of_each_try_is_bounded() -> None:
+def test_retry_messages_of_kopf_are_limited() -> None:
     now = [0.0]
     retries = Retries(clock=lambda: now[0])
     assert not retries.filter(retry(1, "ClientConnectorError(ConnectionKey(host='10.96.0.1'))"))
     assert not retries.filter(retry(1, "ServerDisconnectedError('Server disconnected')"))
     assert not retries.filter(retry(1, "TimeoutError()"))
-    told = [retries.filter(retry(n, "APIServerError('etcd')")) for n in range(1, 100)]
-    assert told == [True, *[False] * 98]
+    passed = [retries.filter(retry(n, "APIServerError('etcd')")) for n in range(1, 100)]
+    assert passed == [True, *[False] * 98]
     assert retries.filter(retry(1, "APIServerError('etcd')", "pods")), "another watch"
     assert retries.filter(retry(1, "APIForbiddenError('no')")), "another trouble"
     now[0] = AGAIN_SECONDS
     assert retries.filter(retry(101, "APIServerError('etcd')"))
 
 
-def test_what_ends_a_request_and_what_is_ours_is_never_hidden() -> None:
+def test_final_failures_and_our_own_messages_are_never_hidden() -> None:
     retries = Retries()
     for _ in range(2):
         assert retries.filter(retry(1, "ClientConnectorError()", logger="trainyard_operator.kube.client"))
-        sentence = "Request attempt #4 failed; escalating: GET https://api/jobs -> ClientConnectorError()"
-        assert retries.filter(logging.LogRecord(KOPF, logging.ERROR, "", 0, sentence, (), None))
+        message = "Request attempt #4 failed; escalating: GET https://api/jobs -> ClientConnectorError()"
+        assert retries.filter(logging.LogRecord(KOPF, logging.ERROR, "", 0, message, (), None))

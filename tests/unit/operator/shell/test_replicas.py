@@ -1,4 +1,4 @@
-"""Several operators before one API server: one works, the others know everything and write nothing."""
+"""Several operators with one API server: one leads, and the others observe everything and write nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,7 +30,7 @@ async def api() -> AsyncIterator[FakeApi]:
 
 
 @pytest.fixture(autouse=True)
-async def _signals_of_kopf_are_taken_back() -> AsyncIterator[None]:
+async def _remove_signal_handlers_of_kopf() -> AsyncIterator[None]:
     yield
     for number in SIGNALS:
         asyncio.get_running_loop().remove_signal_handler(number)
@@ -51,11 +51,11 @@ async def replica(
             await task
 
 
-async def says(operator: Operator, words: str) -> None:
+async def readiness_says(operator: Operator, words: str) -> None:
     async def holds() -> bool:
         try:
             code, text = await _probe(operator, "/readyz")
-        except (aiohttp.ClientError, IndexError):  # it does not listen yet
+        except (aiohttp.ClientError, IndexError):  # the probes do not listen yet
             return False
         return code == 200 and words in text
 
@@ -63,7 +63,7 @@ async def says(operator: Operator, words: str) -> None:
 
 
 async def created(api: FakeApi, name: str, version: int) -> None:
-    """Let a TrainingJob appear, and wait for its Job."""
+    """Create a TrainingJob, and wait for its Job."""
     api.created_job.clear()
     await api.send(TRAINING_JOBS, "ADDED", training_job(name, version))
     async with asyncio.timeout(PATIENCE):
@@ -75,7 +75,7 @@ Start = Callable[..., Replica]
 
 @pytest.fixture
 def start(api: FakeApi, tmp_path: Path) -> Iterator[Start]:
-    """Return ``start(name, **config)``: a process, because kopf, when it ends, ends every younger task beside it."""
+    """Return ``start(name, **config)``. It starts a process, because the end of kopf also ends every younger task."""
     user = {"name": "u", "user": {"token": api.credentials.token.current()}}
     cluster = {"name": "c", "cluster": {"server": api.url}}
     context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
@@ -93,8 +93,8 @@ def start(api: FakeApi, tmp_path: Path) -> Iterator[Start]:
         each.clean_up()
 
 
-async def test_the_second_is_ready_and_follows_until_the_first_ends_in_order(api: FakeApi, start: Start) -> None:
-    """Long before the Lease would have ended by itself."""
+async def test_the_second_replica_follows_until_the_first_terminates(api: FakeApi, start: Start) -> None:
+    """This happens long before the Lease would have expired."""
     first = start("first", leaderElection={"leaseSeconds": 120})
     await first.is_ready("first leads")
     api.watches.clear()
@@ -102,7 +102,7 @@ async def test_the_second_is_ready_and_follows_until_the_first_ends_in_order(api
     await second.is_ready("follows first")
     await api.until_watched(*PATHS)
     await api.send(TRAINING_JOBS, "ADDED", training_job("heard", 101))
-    api.objects.clear()  # it is gone by the next list
+    api.objects.clear()  # the next list does not have it
     assert api.leases[LEADER]["spec"]["holderIdentity"] == "first"
     assert await first.terminate() == 0
     await second.is_ready("second leads")
@@ -114,49 +114,49 @@ async def test_the_second_is_ready_and_follows_until_the_first_ends_in_order(api
     assert api.leases[LEADER]["spec"]["holderIdentity"] == "", "given back"
 
 
-async def test_who_loses_the_lease_writes_nothing_more_and_follows(api: FakeApi) -> None:
+async def test_a_replica_that_loses_the_lease_stops_writing_and_follows(api: FakeApi) -> None:
     async with replica(api, "first") as (first, _):
         await api.until_watched(*PATHS)
-        await says(first, "first leads")
+        await readiness_says(first, "first leads")
         await created(api, "a", 101)
         other: dict[str, Any] = api.leases[LEADER]
         metadata = {**other["metadata"], "resourceVersion": "9999"}
         spec = {**other["spec"], "holderIdentity": "other", "leaseDurationSeconds": 600}
         api.leases[LEADER] = {**other, "metadata": metadata, "spec": spec}
         api.watches.clear()
-        await says(first, "follows other")
+        await readiness_says(first, "follows other")
         done = list(api.writes)
         await api.until_watched(*PATHS)
         api.objects[TRAINING_JOBS] = [training_job("b", 102)]
         await api.send(TRAINING_JOBS, "ADDED", training_job("b", 102))
         assert (await _probe(first, "/healthz"))[0] == 200
         api.leases[LEADER]["spec"]["leaseDurationSeconds"] = 1
-        await says(first, "first leads")
-        await until("the Job of b", lambda: _has(api, "b-1"))
+        await readiness_says(first, "first leads")
+        await until("the Job of b", lambda: _has_job(api, "b-1"))
     assert api.writes[: len(done)] == done
     assert "b-1" not in [body["metadata"]["name"] for _, path, body in done if path.endswith("/jobs")]
 
 
-async def _has(api: FakeApi, job: str) -> bool:
+async def _has_job(api: FakeApi, job: str) -> bool:
     return job in api.jobs
 
 
-async def test_an_api_server_that_forgets_us_takes_the_lead_away_in_time(api: FakeApi) -> None:
+async def test_an_outage_ends_the_lead_in_time(api: FakeApi) -> None:
     async with replica(api, "first") as (first, _):
-        await says(first, "first leads")
+        await readiness_says(first, "first leads")
         await api.until_watched(*PATHS)
         api.refuse = 503
-        await until("the lead to be lost", lambda: _lost(first))
+        await until("the lead to be lost", lambda: _has_lost_the_lead(first))
         assert (await _probe(first, "/healthz"))[0] == 200, "no restart would help"
         api.refuse = None
-        await says(first, "first leads")
+        await readiness_says(first, "first leads")
 
 
-async def _lost(operator: Operator) -> bool:
+async def _has_lost_the_lead(operator: Operator) -> bool:
     return "leads" not in operator.describe()
 
 
-async def test_two_releases_for_the_whole_cluster_never_work_at_once(api: FakeApi, start: Start) -> None:
+async def test_two_releases_for_the_whole_cluster_never_lead_at_once(api: FakeApi, start: Start) -> None:
     first = start("first", leaderElection={"leaseSeconds": 2})
     await until("the claim", lambda: _holds(api, CLUSTER, "trainyard/trainyard"))
     second = start("second", leaderElection={"leaseSeconds": 2}, namespace="elsewhere")
@@ -165,7 +165,7 @@ async def test_two_releases_for_the_whole_cluster_never_work_at_once(api: FakeAp
     api.objects[TRAINING_JOBS] = [training_job("a", 50)]
     first.kill()
     await until("the other one to take over", lambda: _holds(api, CLUSTER, "elsewhere/trainyard"))
-    await until("the Job of a", lambda: _has(api, "a-1"))
+    await until("the Job of a", lambda: _has_job(api, "a-1"))
     assert 'trainyard_namespace_claimed{namespace=""} 1.0' in (await second.get("/metrics"))[1]
 
 
@@ -173,7 +173,7 @@ async def _holds(api: FakeApi, path: str, release: str) -> bool:
     return path in api.leases and api.leases[path]["spec"]["holderIdentity"] == release
 
 
-async def test_a_namespace_of_another_release_is_left_alone_and_the_others_are_not(api: FakeApi) -> None:
+async def test_a_namespace_of_another_release_is_left_alone(api: FakeApi) -> None:
     claim = LEASE.format("team", "trainyard")
     metadata = {"name": "trainyard", "namespace": "team", "resourceVersion": "1"}
     spec = {"holderIdentity": "tenant/own", "leaseDurationSeconds": 600, "renewTime": "2026-11-29T00:00:00.000000Z"}
@@ -182,21 +182,23 @@ async def test_a_namespace_of_another_release_is_left_alone_and_the_others_are_n
     ours["metadata"]["namespace"] = "other"
     api.objects[TRAINING_JOBS] = [theirs, ours]
     async with replica(api, "first") as (first, _):
-        await until("the Job of the other namespace", lambda: _has(api, "ours-1"))
-        await says(first, "namespace team is held by the release tenant/own (Lease team/trainyard); waiting for it")
+        await until("the Job of the other namespace", lambda: _has_job(api, "ours-1"))
+        await readiness_says(
+            first, "namespace team is held by the release tenant/own (Lease team/trainyard); waiting for it"
+        )
         assert api.jobs == ["ours-1"]
         api.leases[claim]["spec"]["holderIdentity"] = ""
         api.leases[claim]["metadata"]["resourceVersion"] = "2"
-        await until("the Job of the namespace that became free", lambda: _has(api, "theirs-1"))
+        await until("the Job of the namespace that became free", lambda: _has_job(api, "theirs-1"))
         assert api.leases[claim]["spec"]["holderIdentity"] == "trainyard/trainyard"
 
 
-async def test_releases_of_different_namespaces_do_not_know_each_other(api: FakeApi) -> None:
+async def test_releases_of_different_namespaces_are_independent(api: FakeApi) -> None:
     mine = CONFIG.model_copy(update={"namespaces": ("team-a",), "namespace": "team-a"})
     yours = CONFIG.model_copy(update={"namespaces": ("team-b",), "namespace": "team-b"})
     async with replica(api, "mine", mine) as (one, _), replica(api, "yours", yours) as (two, _):
         for operator, name in ((one, "mine"), (two, "yours")):
-            await says(operator, f"{name} leads")
+            await readiness_says(operator, f"{name} leads")
         for team in ("team-a", "team-b"):
             path = LEASE.format(team, "trainyard")
             await until(f"the claim of {team}", lambda path=path, team=team: _holds(api, path, f"{team}/trainyard"))

@@ -23,11 +23,11 @@ class Clock:
         return self.now
 
 
-def test_no_file_means_defaults() -> None:
+def test_without_a_file_the_defaults_apply() -> None:
     assert load_config({}).namespace == "trainyard"
 
 
-def test_a_file_is_read(tmp_path: Path) -> None:
+def test_a_configuration_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("namespaces: [a]\nclient: {qps: 5}\nprogress: {tlsSecret: mine}\n")
     config = load_config({"TRAINYARD_CONFIG_FILE": str(file)})
@@ -43,7 +43,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("- a", "the file: "),
     ],
 )
-def test_a_wrong_file_is_one_sentence_and_exit_code_64(
+def test_an_invalid_file_gives_one_message_and_exit_code_64(
     tmp_path: Path, text: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "config.yaml"
@@ -51,17 +51,17 @@ def test_a_wrong_file_is_one_sentence_and_exit_code_64(
     with pytest.raises(ConfigError, match=says) as raised:
         load_config({"TRAINYARD_CONFIG_FILE": str(file)})
     assert run({"TRAINYARD_CONFIG_FILE": str(file)}) == 64
-    said = capsys.readouterr().err
-    assert said == f"trainyard-operator: {raised.value}\n"
-    assert str(file) in said
+    error_output = capsys.readouterr().err
+    assert error_output == f"trainyard-operator: {raised.value}\n"
+    assert str(file) in error_output
 
 
-def test_no_file_where_one_was_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_gives_exit_code_64(capsys: pytest.CaptureFixture[str]) -> None:
     assert run({"TRAINYARD_CONFIG_FILE": "/no/such/file"}) == 64
     assert "/no/such/file cannot be read (No such file or directory)" in capsys.readouterr().err
 
 
-def test_no_credentials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_credentials_give_exit_code_64(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run({"HOME": str(tmp_path)}) == 64
     assert "set KUBECONFIG" in capsys.readouterr().err
 
@@ -70,7 +70,7 @@ def test_the_server_ends_watches_before_they_count_as_silent() -> None:
     assert SERVER_TIMEOUT_SECONDS < SILENT_SECONDS
 
 
-def test_kopf_is_told_to_write_nothing() -> None:
+def test_kopf_is_configured_to_write_nothing() -> None:
     settings = kopf.OperatorSettings()
     configure(settings)
     assert settings.scanning.disabled
@@ -78,19 +78,19 @@ def test_kopf_is_told_to_write_nothing() -> None:
     assert settings.process.ultimate_exiting_timeout is None, "an end of kopf must not kill the process"
 
 
-def test_kopf_never_gives_a_request_up_and_tries_watches_again_before_they_count_as_stuck() -> None:
+def test_kopf_retries_requests_without_end_and_watches_before_they_count_as_stuck() -> None:
     settings = kopf.OperatorSettings()
     configure(settings)
     backoffs = settings.networking.error_backoffs
     assert isinstance(backoffs, Backoffs)
-    for _ in range(2):  # of each request anew
+    for _ in range(2):  # again for the next request
         pauses = list(itertools.islice(backoffs, 10_000))
         assert len(pauses) == 10_000
         longest = max(pauses) + (settings.networking.request_timeout or 0)
         assert longest < GRACE_SECONDS
 
 
-async def test_a_login_that_is_refused_again_and_again_gives_up() -> None:
+async def test_a_login_that_is_refused_repeatedly_gives_up() -> None:
     clock = Clock()
     refused = asyncio.Event()
     login = Login(Credentials("http://h", None, FixedToken("t")), Freshness(()), refused=refused, clock=clock)

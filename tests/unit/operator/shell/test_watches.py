@@ -1,4 +1,4 @@
-"""kopf as a part that may fail: its end ends nothing else."""
+"""kopf may fail: its end does not end the operator."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ PATHS = [f"{watched.resource.base}/{watched.resource.plural}" for watched in KIN
 
 
 class Observer:
-    """Remembers the names of what it was told of."""
+    """Records the names of the observed objects."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -32,9 +32,9 @@ class Observer:
             raise KeyError("spec")
         self.names.append(body["metadata"]["name"])
 
-    async def until_told(self, name: str) -> None:
+    async def until_observed(self, name: str) -> None:
         async with asyncio.timeout(PATIENCE):
-            while name not in self.names:  # noqa: ASYNC110 - kopf's handlers wake nobody
+            while name not in self.names:  # noqa: ASYNC110 - kopf's handlers set no event
                 await asyncio.sleep(0.01)
 
 
@@ -44,7 +44,7 @@ async def watching(
 ) -> AsyncIterator[tuple[Observer, asyncio.Task[None]]]:
     observer, loop = Observer(), asyncio.get_running_loop()
 
-    def take_signals_back() -> None:
+    def remove_signal_handlers() -> None:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
 
@@ -54,7 +54,7 @@ async def watching(
         observer,
         freshness,
         refused=asyncio.Event(),
-        ready=take_signals_back,
+        ready=remove_signal_handlers,
         pause_seconds=0.05,
         check_seconds=0.05,
     )
@@ -65,10 +65,10 @@ async def watching(
         watches.stop()
         async with asyncio.timeout(PATIENCE):
             await task
-        take_signals_back()
+        remove_signal_handlers()
 
 
-async def test_an_error_in_a_stream_opens_all_watches_anew() -> None:
+async def test_an_error_in_a_stream_reopens_all_watches() -> None:
     async with fake_api() as api, watching(api, Freshness(())) as (observer, task):
         await api.until_watched(*PATHS)
         error = {"kind": "Status", "code": 500, "message": "etcdserver: leader changed"}
@@ -76,23 +76,23 @@ async def test_an_error_in_a_stream_opens_all_watches_anew() -> None:
         await broken.write(b'{"type": "ERROR", "object": %s}\n' % json_of(error))
         await api.until_watched(*PATHS)
         await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
-        await observer.until_told("demand")
+        await observer.until_observed("demand")
         assert not task.done()
 
 
-async def test_an_object_that_meets_a_bug_closes_no_watch(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_bug_on_one_object_closes_no_watch(caplog: pytest.LogCaptureFixture) -> None:
     async with fake_api() as api, watching(api, Freshness(())) as (observer, task):
         observer.refused = "odd"
         await api.until_watched(*PATHS)
         await api.send(TRAINING_JOBS, "ADDED", training_job("odd", 101))
         await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 102))
-        await observer.until_told("demand")
+        await observer.until_observed("demand")
         assert not task.done()
     assert observer.names == ["demand"]
     assert "TrainingJob odd could not be processed" in caplog.text
 
 
-async def test_a_task_that_is_older_outlives_kopf() -> None:
+async def test_an_older_task_survives_the_end_of_kopf() -> None:
     older = asyncio.create_task(asyncio.Event().wait())
     async with fake_api() as api, watching(api, Freshness(())):
         await api.until_watched(*PATHS)
@@ -100,25 +100,25 @@ async def test_a_task_that_is_older_outlives_kopf() -> None:
     older.cancel()
 
 
-async def test_a_stuck_watch_is_closed_and_opened_anew() -> None:
+async def test_a_stuck_watch_is_reopened() -> None:
     clock = Clock()
     freshness = Freshness((), clock=clock)
     async with fake_api() as api, watching(api, freshness) as (observer, task):
         await api.until_watched(*PATHS)
         await until_ready(freshness)
-        api.watches.clear()  # they are open still, and say nothing
+        api.watches.clear()  # they are still open, and silent
         clock.now = SILENT_SECONDS + 1
         for kind in KINDS:
             freshness.listed(kind, None)
         clock.now += GRACE_SECONDS + 1
         await api.until_watched(*PATHS)
         await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
-        await observer.until_told("demand")
+        await observer.until_observed("demand")
         assert freshness.readiness() is None
         assert not task.done()
 
 
-async def test_a_namespace_that_is_forbidden_leaves_the_others_watched() -> None:
+async def test_a_forbidden_namespace_does_not_affect_other_watches() -> None:
     def paths(namespace: str) -> list[str]:
         return [path.replace("/v1", f"/v1/namespaces/{namespace}", 1) for path in PATHS if "v1alpha1" not in path]
 
@@ -130,7 +130,7 @@ async def test_a_namespace_that_is_forbidden_leaves_the_others_watched() -> None
             path = "/apis/trainyard.dev/v1alpha1/namespaces/team/trainingjobs"
             await api.until_watched(path)
             await api.send(path, "ADDED", training_job("demand", 101))
-            await observer.until_told("demand")
+            await observer.until_observed("demand")
             await until_ready(freshness)
             assert not task.done()
             api.forbidden = ""
@@ -138,9 +138,9 @@ async def test_a_namespace_that_is_forbidden_leaves_the_others_watched() -> None
 
 
 async def until_ready(freshness: Freshness) -> None:
-    """Wait until every watch was accepted: the client hears of it after the API server."""
+    """Wait until every watch was accepted: the client observes that after the API server."""
     async with asyncio.timeout(PATIENCE):
-        while freshness.readiness() is not None:  # noqa: ASYNC110 - the answers of the API server wake nobody
+        while freshness.readiness() is not None:  # noqa: ASYNC110 - the responses of the API server set no event
             await asyncio.sleep(0.01)
 
 
