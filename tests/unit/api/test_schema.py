@@ -16,7 +16,7 @@ from trainyard_api.schema import VALIDATIONS, Schema, SchemaError, lint, nodes, 
 
 
 class Inner(ApiModel):
-    """What stands inside.
+    """A nested model.
 
     A second paragraph is for readers of the code.
     """
@@ -54,7 +54,7 @@ def test_exclusive_bounds_are_booleans() -> None:
 def test_references_are_inlined_and_null_is_dropped() -> None:
     size = {"type": "integer", "minimum": 0, "maximum": 9, "default": 3, "description": "Of the inside. Default: 3."}
     inner = {"type": "object", "properties": {"size": size}}
-    assert outer("inner") == {"description": "What stands inside.", **inner}
+    assert outer("inner") == {"description": "A nested model.", **inner}
     assert outer("needed") == {"description": "This very inner.", **inner}
 
 

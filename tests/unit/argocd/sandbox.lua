@@ -1,5 +1,5 @@
--- Runs one script as Argo CD does: the libraries base, package and table, of os only time and date and only by require,
--- and two globals. What is left of the full interpreter is put away first. Writes what the script returns as JSON.
+-- Runs one script as Argo CD does. The script has the libraries base, package and table, and two globals; of os it has only
+-- time and date, by require. The other libraries are removed first. Prints the result of the script as JSON.
 -- Arguments: the script, and a Lua file that returns obj and actionParams.
 local write, exit, clock, format, gsub, byte = io.write, os.exit, os.clock, string.format, string.gsub, string.byte
 local concat, load_file = table.concat, loadfile

@@ -34,7 +34,7 @@ def test_dashboards_equal_their_files(helm: Path) -> None:
         [(file, text)] = config["data"].items()
         assert file == f"{name}.json"
         assert json.loads(text) == dashboard
-        assert len(text) < 500_000, "a ConfigMap takes 1 MiB"
+        assert len(text) < 500_000, "a ConfigMap is limited to 1 MiB"
 
 
 def test_alerts_equal_their_file(helm: Path) -> None:

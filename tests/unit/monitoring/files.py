@@ -40,7 +40,7 @@ def alerts() -> dict[str, Json]:
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     rules: list[Json] = [rule for group in groups for rule in group["rules"]]
     found = {str(rule["alert"]): rule for rule in rules}
-    assert len(found) == len(rules), "two alerts have one name"
+    assert len(found) == len(rules), "two alerts have the same name"
     return found
 
 

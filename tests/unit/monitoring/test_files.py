@@ -77,7 +77,7 @@ def test_a_dashboard_is_valid_for_grafana(name: str) -> None:
     dashboard = dashboards()[name]
     assert dashboard["uid"] == name
     assert dashboard["tags"] == ["trainyard"]
-    assert "id" not in dashboard, "Grafana gives the number"
+    assert "id" not in dashboard, "Grafana assigns the id"
     panels = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()

@@ -137,18 +137,18 @@ def test_namespaces_alternate_within_a_rank() -> None:
     assert [each.name for each in several if queue.decision(each.uid) == ADMITTED] == ["old-0", "old-1", "new", "newer"]
     low = queue.decision("uid-z-low")
     assert isinstance(low, Waiting)
-    assert low.position == 1, "its place among those of its own namespace"
+    assert low.position == 1, "its position among the jobs of its own namespace"
 
 
 def test_a_running_job_is_wanted_if_its_end_lets_another_job_start() -> None:
     queue = AdmissionQueue(Admission(max_concurrent_jobs=3, namespaces={"y": 1}))
     for each in [request("a", holds=True), request("b", namespace="y", holds=True)]:
         queue.put(each)
-    assert not queue.is_wanted("uid-x-a"), "nobody waits"
+    assert not queue.is_wanted("uid-x-a"), "no job waits"
     queue.put(request("c", namespace="y"))
     assert (queue.is_wanted("uid-x-a"), queue.is_wanted("uid-y-b")) == (False, True)
     queue.put(request("d", model="a"))
-    assert queue.is_wanted("uid-x-a"), "its model is wanted"
+    assert queue.is_wanted("uid-x-a"), "another job waits for its model"
 
 
 def test_each_job_is_notified_once_that_it_may_start() -> None:
@@ -286,7 +286,7 @@ def test_the_queue_follows_the_plain_rule_and_notifies_affected_jobs(
             if before[other] != after[other] and before[other] != ADMITTED
         }
         assert concerned <= notified | moved
-        assert {other for other in concerned if after[other] == ADMITTED} <= notified, "they are told at once"
+        assert {other for other in concerned if after[other] == ADMITTED} <= notified, "they are notified at once"
         if uid not in present:
             assert all(after[other] == ADMITTED for other in notified)
         assert queue.holding == sum(each.holds for each in present.values())

@@ -53,7 +53,7 @@ def test_the_oldest_of_several_deployments_decides() -> None:
 def test_without_an_active_version_the_newest_validated_one_is_the_champion() -> None:
     champions = model_objects(FIRST, SECOND, judged(3, "Rejected"), judged(4, "Quarantined"), version(5))
     assert choose(champions) == Chosen(2, digest(2), SECOND)
-    assert choose(champions, judged=2) == Chosen(1, digest(1), FIRST), "only those before it, and never itself"
+    assert choose(champions, judged=2) == Chosen(1, digest(1), FIRST), "only versions before it, and never itself"
     assert choose(champions, judged=1) is None
 
 

@@ -37,8 +37,8 @@ def ended(
     return plan(observed(view, job, pods=pods, versions={"diabetes-v3": None}, model_objects=around, after=ago))
 
 
-def makes_version(answer: Plan) -> bool:
-    return any(isinstance(action, Create) and action.kind == "ModelVersion" for action in answer.actions)
+def makes_version(step: Plan) -> bool:
+    return any(isinstance(action, Create) and action.kind == "ModelVersion" for action in step.actions)
 
 
 def attempts_that_changed(count: int) -> dict[str, Any]:
@@ -46,14 +46,14 @@ def attempts_that_changed(count: int) -> dict[str, Any]:
     return {"attempts": [{"number": n + 1, "jobName": f"diabetes-{n + 1}", **each} for n in range(count)]}
 
 
-def test_the_versions_are_asked_for_first() -> None:
+def test_the_versions_of_the_model_are_read_first() -> None:
     assert ended(None).needs == (Need(Fact.MODEL_OBJECTS, "diabetes"),)
 
 
-def test_another_champion_ends_the_attempt_and_is_no_failure() -> None:
-    answer = ended(NOW_2)
-    assert not answer.actions
-    status = answer.status
+def test_a_changed_champion_ends_the_attempt_without_a_failure() -> None:
+    step = ended(NOW_2)
+    assert not step.actions
+    status = step.status
     assert status is not None
     assert (status.phase, status.attempts[-1].reason, status.attempts[-1].exit_code) == (
         "Retrying",
@@ -61,7 +61,7 @@ def test_another_champion_ends_the_attempt_and_is_no_failure() -> None:
         0,
     )
     assert failures(status) == []
-    assert any("version 2 serves now" in event.message for event in answer.events)
+    assert any("version 2 serves now" in event.message for event in step.events)
     after = job_view(status.wire(), spec=GATED)
     view = observed(after, model_objects=NOW_2, after=60)
     assert backoff_left(Retry(), status.attempts[-1], view) <= 0, "no pause"
@@ -83,13 +83,13 @@ def test_another_champion_ends_the_attempt_and_is_no_failure() -> None:
     ],
     ids=["same", "none", "no gates", "fixed gates", "not compared", "often enough", "no time left"],
 )
-def test_else_the_version_is_made_as_it_is(around: ModelObjects, more: dict[str, Any]) -> None:
+def test_otherwise_the_version_is_created(around: ModelObjects, more: dict[str, Any]) -> None:
     assert makes_version(ended(around, **more))
 
 
-def test_a_version_that_is_being_judged_may_be_the_next_champion_so_the_job_waits() -> None:
-    answer = ended(model_objects(judged(1), version(2)))
-    assert (answer.actions, answer.status, answer.requeue_after) == ((), None, 1.0)
+def test_the_job_waits_for_a_version_that_is_being_judged() -> None:
+    step = ended(model_objects(judged(1), version(2)))
+    assert (step.actions, step.status, step.requeue_after) == ((), None, 1.0)
     assert makes_version(ended(model_objects(judged(1), judged(2, "Rejected"))))
     again = ended(model_objects(judged(1), judged(2)))
     assert again.status is not None
@@ -104,9 +104,9 @@ def test_a_version_that_is_being_judged_may_be_the_next_champion_so_the_job_wait
     ],
     ids=["deleted", "unreadable"],
 )
-def test_it_waits_for_no_verdict_that_may_never_come(around: ModelObjects) -> None:
+def test_the_job_does_not_wait_for_a_verdict_that_may_never_come(around: ModelObjects) -> None:
     assert makes_version(ended(around))
 
 
-def test_it_does_not_wait_for_ever() -> None:
+def test_the_job_waits_only_for_a_limited_time() -> None:
     assert makes_version(ended(model_objects(judged(1), version(2)), ago=120))

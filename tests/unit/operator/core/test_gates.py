@@ -82,7 +82,7 @@ def test_the_threshold_of_a_champion_gate(metric: str, best: str, tolerance: flo
     wanted = gate(metric, compareTo="Champion", tolerance=tolerance)
     result = judge_one(wanted, threshold, best)
     assert result.threshold == threshold
-    assert result.passed, "as good as the threshold is good enough"
+    assert result.passed, "a value equal to the threshold passes"
     step = Decimal("1e-9") if GOALS[metric] == "Minimize" else -Decimal("1e-9")
     assert judge_one(wanted, str(Decimal(threshold) + step), best).reason == "NotMet"
 
@@ -147,7 +147,9 @@ def test_a_digest_is_the_same_with_and_without_its_prefix() -> None:
 def test_an_unknown_metric_needs_a_goal() -> None:
     wanted = gate("lift", compareTo="Champion")
     assert judge_one(wanted, "2", "1").reason == "GoalUnknown"
-    assert judge_one(wanted, "2").reason == "GoalUnknown", "also without a champion: the next version would meet one"
+    assert judge_one(wanted, "2").reason == "GoalUnknown", (
+        "also without a champion, because the next version will have one"
+    )
     assert judge_one(wanted, "2", "1", objective=Objective(metric="lift")).reason == "GoalUnknown"
     assert judge_one(wanted, "2", "1", objective=Objective(metric="other", goal="Maximize")).reason == "GoalUnknown"
     assert judge_one(wanted, "2", "1", objective=Objective(metric="lift", goal="Maximize")).passed
@@ -176,7 +178,9 @@ def test_a_gate_with_confidence_needs_a_comparison() -> None:
 )
 def test_a_gate_on_the_data_needs_data_to_compare_with(reported: str | None, champion: str | None, reason: str) -> None:
     assert judge_one(gate("data_shift", op="<=", value=0.2), reported, champion).reason == reason
-    assert judge_one(gate("datum", op="<=", value=0.2), None).reason == "MetricMissing", "no other name is excused"
+    assert judge_one(gate("datum", op="<=", value=0.2), None).reason == "MetricMissing", (
+        "this applies to no other metric name"
+    )
 
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

@@ -61,7 +61,7 @@ def test_a_deleted_lease_is_free_after_its_duration() -> None:
     gone = Standing("b", TIMING).observed(held("a"), now=0).observed(None, now=50)
     assert gone.free_in(50) == TIMING.duration
     assert gone.observed(None, now=55).free_in(55) == TIMING.duration - 5
-    assert Standing("b", TIMING).observed(None, now=0).free_in(0) == 0, "nobody has ever seen one"
+    assert Standing("b", TIMING).observed(None, now=0).free_in(0) == 0, "no process has observed a Lease"
 
 
 def test_a_released_lease_that_is_deleted_later_is_free_after_its_duration() -> None:
@@ -70,7 +70,7 @@ def test_a_released_lease_that_is_deleted_later_is_free_after_its_duration() -> 
     given = ours.written(replace(held(""), version="2"), sent=1)
     assert given.free_in(50) == 0
     assert given.observed(None, now=50).free_in(50) == TIMING.duration
-    assert ours.observed(None, now=1).free_in(1) == 0, "while it is certainly ours, nobody else has it"
+    assert ours.observed(None, now=1).free_in(1) == 0, "while this process certainly holds it, no other process has it"
 
 
 def test_transitions_are_counted_and_the_time_of_a_change_is_kept() -> None:

@@ -195,9 +195,9 @@ def test_any_state_has_exactly_one_next_step(state: ServingState) -> None:
     assert sum(bool(part) for part in (step.needs, step.actions, step.status)) <= 1
     assert not step.actions or not step.events
     if state.refused is not None:
-        assert all(type(action).__name__ == "Delete" for action in step.actions), "what was refused is not tried again"
+        assert all(type(action).__name__ == "Delete" for action in step.actions), "a refused action is not tried again"
     if step.status is not None:
         fields = {**state.deployment.__dict__, "status": step.status}
         stored = ModelDeploymentView(**fields)
-        assert type(step.status).model_validate(step.status.wire()) == step.status, "the schema takes it"
-        assert plan(replace(state, deployment=stored)) != Plan(status=step.status), "it is not written twice"
+        assert type(step.status).model_validate(step.status.wire()) == step.status, "the schema accepts the status"
+        assert plan(replace(state, deployment=stored)) != Plan(status=step.status), "the status is not written twice"

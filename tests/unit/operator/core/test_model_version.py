@@ -95,7 +95,7 @@ def test_the_active_version_is_the_champion() -> None:
 def test_without_an_active_version_the_newest_validated_one_is_the_champion() -> None:
     around = [judged(1), judged(2), judged(3, "Rejected"), judged(4, "Quarantined"), judged(12), deployment()]
     assert champion_of(*around) == ("Validated", "Met", 2)
-    assert champion_of(*(around[:1] + around[2:])) == ("Validated", "Met", 1), "a deleted version is no champion"
+    assert champion_of(*(around[:1] + around[2:])) == ("Validated", "Met", 1), "a deleted version is not a champion"
 
 
 def test_the_first_version_has_no_champion() -> None:
@@ -271,8 +271,10 @@ def test_a_misnamed_version_is_rejected_and_ignored() -> None:
     status, _ = after(foreign)
     assert (status.phase, ready(status).reason) == ("Rejected", "Misnamed")
     assert ready(status).message == "the ModelVersion of version 2 of model m must have the name m-v2"
-    assert after(foreign, deployment("shop", activeVersion=2))[0].used_by is None, "the number is another's"
-    assert after(version(3), foreign)[0].phase == "Validated", "nobody waits for it"
+    assert after(foreign, deployment("shop", activeVersion=2))[0].used_by is None, (
+        "version 2 of the model is another object"
+    )
+    assert after(version(3), foreign)[0].phase == "Validated", "no version waits for it"
     assert champion_of(replace(judged(2), name="mine")) == ("Validated", "NoChampion", None)
 
 

@@ -17,7 +17,7 @@ AGAIN = {69: "UpstreamUnavailable", 75: "Interrupted", 137: "Killed"}
 
 
 @pytest.mark.parametrize("code", range(1, 256))
-def test_every_exit_code(code: int) -> None:
+def test_every_exit_code_has_a_reason_and_a_retry_rule(code: int) -> None:
     failure = failure_of(child(failed=True), (pod(code),))
     assert failure.exit_code == code
     assert failure.retryable == (code not in NEVER_AGAIN)
@@ -88,7 +88,9 @@ def test_success_needs_a_valid_result() -> None:
     ):
         failure = success_of(child(), pods)
         assert isinstance(failure, Failure)
-        assert (failure.reason, failure.retryable) == ("ResultMissing", False), "the same image says the same again"
+        assert (failure.reason, failure.retryable) == ("ResultMissing", False), (
+            "the same image would give the same result"
+        )
 
 
 @pytest.mark.parametrize("pods", [(), (pod(1),), (pod(143, disrupted=True),)])
@@ -109,7 +111,7 @@ def test_unknown_fields_of_a_newer_trainer_are_ignored() -> None:
     ("quantity", "size"),
     [("1Gi", 2**30), ("1.5Gi", 3 * 2**29), ("500M", 5 * 10**8), (7, 7), ("1e3", 1000), ("1E", 10**18), ("500m", 1)],
 )
-def test_quantities(quantity: int | str, size: int) -> None:
+def test_quantities_are_converted_to_bytes(quantity: int | str, size: int) -> None:
     assert to_bytes(quantity) == size
 
 

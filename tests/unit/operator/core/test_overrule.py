@@ -57,7 +57,7 @@ def test_an_invalid_action_is_refused_once(view: ModelVersionView, text: str, re
     assert status.model_copy(update=unchanged) == view.status
 
 
-def test_a_token_counts_once() -> None:
+def test_a_token_is_accepted_once() -> None:
     refused, _ = after(with_action(failed_gate(3), "validate/t1", None))
     again = replace(failed_gate(3), status=refused)
     status, _ = after(with_action(again, "validate/t2"))

@@ -175,11 +175,15 @@ def test_changed_storage_defaults_do_not_affect_a_running_job() -> None:
 def test_a_cancelled_job_deletes_its_child_first() -> None:
     spec = {**SPEC, "cancel": True}
     step = plan(observed(job_view(RUNNING, spec=spec), child()))
-    assert (phase_of(step), reason_of(step)) == ("Running", "Cancelling"), "at once, before anything is deleted"
+    assert (phase_of(step), reason_of(step)) == ("Running", "Cancelling"), (
+        "the status changes at once, before anything is deleted"
+    )
     marked = replace(job_view(RUNNING, spec=spec), status=step.status)
     assert plan(observed(marked, child())).actions == (Delete("Job", "diabetes-1", "uid-1"),)
     assert plan(observed(marked, child(deleting=True))) == NOTHING
-    assert plan(observed(job_view(RUNNING, spec=spec))).needs == (Need(Fact.JOB, "diabetes-1"),), "it may be unseen"
+    assert plan(observed(job_view(RUNNING, spec=spec))).needs == (Need(Fact.JOB, "diabetes-1"),), (
+        "the Job may exist although it was not observed"
+    )
     assert phase_of(plan(observed(job_view(RUNNING, spec=spec), missing=GONE))) == "Cancelled"
 
 

@@ -74,7 +74,7 @@ def test_the_same_attempt_continues_without_the_accelerator() -> None:
     assert step.status is not None
     (entry,) = step.status.attempts or []
     assert (entry.number, entry.job_name, entry.device) == (1, "diabetes-1-cpu", "cpu")
-    assert (step.status.conditions or [])[-1].type == "DeviceFallback", "it stays for ever"
+    assert (step.status.conditions or [])[-1].type == "DeviceFallback", "the condition stays"
 
 
 def test_later_attempts_run_without_the_accelerator() -> None:
@@ -107,7 +107,7 @@ def test_only_a_pod_that_lacks_an_accelerator_falls_back(waiting: str, spec: dic
     assert step.status is not None
     assert (reason_of(step) == "DeviceFallback") == falls_back
     if not falls_back and waiting:
-        assert waiting in message_of(step), "it goes on waiting, and says for what"
+        assert waiting in message_of(step), "the job keeps waiting, and the message gives the cause"
 
 
 def test_a_pod_that_got_the_accelerator_at_the_last_moment_keeps_it() -> None:

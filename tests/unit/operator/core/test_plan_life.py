@@ -62,7 +62,7 @@ def test_suspension_is_recorded_before_the_job_is_deleted() -> None:
 
 def test_a_job_is_suspended_before_its_first_attempt() -> None:
     job = job_view(spec=suspended_spec())
-    assert plan(observed(job)).needs == (Need(Fact.JOB, "diabetes-1"),), "the answer to its creation may be lost"
+    assert plan(observed(job)).needs == (Need(Fact.JOB, "diabetes-1"),), "the response to its creation may be lost"
     step = plan(observed(job, missing=GONE))
     assert phase_of(step) == "Suspended"
     assert plan(observed(stored(job, step), after=10**6)) == NOTHING
@@ -73,7 +73,7 @@ def test_a_job_is_suspended_between_two_attempts() -> None:
     step = plan(observed(job, child(failed=True), missing=NEXT_GONE))
     assert phase_of(step) == "Suspended"
     assert step.status is not None
-    assert step.status.attempts == job.status.attempts, "the failure stays a failure"
+    assert step.status.attempts == job.status.attempts, "the failure still counts"
 
 
 def test_an_unrecorded_attempt_is_suspended_too() -> None:
@@ -97,7 +97,7 @@ def test_a_withdrawn_suspension_is_not_a_failure() -> None:
     assert reason_of(plan(observed(marked, child(ready=1)))) == "Running", "nothing was deleted yet"
     first = stored(marked, plan(observed(marked, child(deleting=True))))
     assert plan(observed(first, child(deleting=True))) == NOTHING
-    assert plan(observed(marked, child(deleting=True, failed=True))) == NOTHING, "SIGTERM is what ended it"
+    assert plan(observed(marked, child(deleting=True, failed=True))) == NOTHING, "SIGTERM terminated it"
     step = plan(observed(marked, missing=GONE))
     assert phase_of(step) == "Suspended"
     assert phase_of(plan(observed(stored(marked, step)))) == "Pending"
@@ -109,7 +109,9 @@ def test_a_job_that_completes_while_it_is_stopped_succeeds(stopped: dict[str, An
     job = job_view(RUNNING, spec={**SPEC, **stopped})
     assert plan(observed(job, child(complete=True), pods=pods)).needs == (Need(Fact.VERSION, "diabetes-v1"),)
     gone = observed(job, child(complete=True, deleting=True), pods={"diabetes-1": ()})
-    assert phase_of(plan(gone)) in (None, "Cancelled"), "deleted before its result was read: no result, no success"
+    assert phase_of(plan(gone)) in (None, "Cancelled"), (
+        "it was deleted before its result was read, so it does not succeed"
+    )
 
 
 def test_a_job_that_fails_while_it_is_suspended_counts_as_failed() -> None:
@@ -137,7 +139,7 @@ def test_suspensions_cause_no_failure_pause_or_memory_growth() -> None:
     body = created(plan(observed(job)))
     assert body["metadata"]["name"] == "diabetes-4"
     limits = body["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
-    assert limits["memory"] == "3072Mi", "grown once"
+    assert limits["memory"] == "3072Mi", "the memory has grown once"
     running = {"phase": "Running", "attempts": [*entries, {"number": 4, "jobName": "diabetes-4", "start": T0}]}
     failed = observed(job_view(running, spec=spec), child(4, failed=True), pods={"diabetes-4": (pod(1),)})
     step = plan(failed)
@@ -230,7 +232,7 @@ def test_a_changed_deadline_is_applied_to_the_running_job(before: int | None, no
     (action,) = step.actions
     assert isinstance(action, Apply)
     assert action.body["spec"] == {"activeDeadlineSeconds": due}
-    assert action.body["metadata"]["uid"] == "uid-1", "this very Job"
+    assert action.body["metadata"]["uid"] == "uid-1", "the uid of this Job"
     applied = plan(replace(seen, workloads=(child(ready=1, deadline=due),)))
     assert applied.actions == ()
     refused = plan(replace(seen, refused=Refusal("jobs.batch is forbidden", permanent=False)))
@@ -257,7 +259,7 @@ def test_a_job_whose_pod_does_not_start_in_time_fails() -> None:
     assert plan(observed(job, child(), after=45, pods=pods)).requeue_after == 15
     seen = observed(job, child(), pods=pods, after=61)
     first = plan(seen)
-    assert phase_of(first) == "Starting", "first the reason is stored: it goes with the pod"
+    assert phase_of(first) == "Starting", "the reason is stored before the pod is deleted"
     job = stored(job, first)
     assert plan(replace(seen, job=job)).actions == (Delete("Job", "diabetes-1", "uid-1"),)
     assert plan(observed(job, child(deleting=True), after=70)) == NOTHING
@@ -270,10 +272,10 @@ def test_a_started_pod_meets_the_pending_deadline() -> None:
     job = job_view({**STARTING, **conditions("Starting")}, spec=with_pending_deadline())
     pods = {"diabetes-1": (pod(phase="Pending", started=True, running=True),)}
     first = plan(observed(job, child(), pods=pods, after=61))
-    assert phase_of(first) == "Running", "ready is only its last step, and nobody may report"
+    assert phase_of(first) == "Running", "a running pod has started, even if it is not ready and never reports"
     later = observed(stored(job, first), child(), after=10**6)
     assert plan(later).needs == (Need(Fact.PODS, "diabetes-1"),)
-    assert plan(replace(later, pods=pods)) == Plan(requeue_after=300), "nothing but a look tells when it goes"
+    assert plan(replace(later, pods=pods)) == Plan(requeue_after=300), "only another read shows when the pod is gone"
 
 
 @pytest.mark.parametrize(
@@ -294,7 +296,9 @@ def test_each_wait_for_a_start_has_the_whole_deadline(status: dict[str, Any], si
         assert phase_of(plan(observed(job, after=since + 59, **first))) != "Failed"
         assert phase_of(plan(observed(job, after=since + 60, **first))) == "Failed"
     else:
-        assert phase_of(plan(observed(job, refused=refused, after=10**6))) == "Pending", "seen late is not waited long"
+        assert phase_of(plan(observed(job, refused=refused, after=10**6))) == "Pending", (
+            "a job that was observed late has not waited long"
+        )
 
 
 def test_suspended_time_does_not_count_as_pending() -> None:
@@ -333,7 +337,7 @@ def test_children_are_deleted_after_their_ttl_and_the_job_stays() -> None:
     done = child(complete=True)
     assert plan(finished_job(None, done, after=10**8)) == NOTHING
     assert plan(finished_job(500, done, after=150)) == Plan(requeue_after=450)
-    assert plan(finished_job(500, done, after=50)) == Plan(requeue_after=500), "a node's clock may run ahead"
+    assert plan(finished_job(500, done, after=50)) == Plan(requeue_after=500), "the clock of a node may be ahead"
     two = (replace(child(1), failed=True), replace(child(2), complete=True))
     assert plan(finished_job(500, *two, after=600)).actions == (
         Delete("Job", "diabetes-1", "uid-1"),

@@ -187,7 +187,7 @@ def test_trainer_steps_get_chart_settings_and_the_users_container_gets_job_setti
         assert {"ca"} <= {one["name"] for one in step["volumeMounts"]}
         assert not {"lookup", "shared-memory"} & {one["name"] for one in step["volumeMounts"]}
     assert variables(users)["B"] == "own"
-    assert "HTTPS_PROXY" not in variables(users), "what the chart hands to the trainer may be a credential"
+    assert "HTTPS_PROXY" not in variables(users), "settings of the chart for the trainer may contain credentials"
     assert {"lookup", "shared-memory"} <= {one["name"] for one in users["volumeMounts"]}
     assert "ca" not in {one["name"] for one in users["volumeMounts"]}
 

@@ -123,7 +123,7 @@ def test_fields_left_out_are_absent() -> None:
     }
 
 
-def test_projected_volume() -> None:
+def test_the_projected_volume_has_configuration_and_token() -> None:
     volume = pod_of()["volumes"][0]
     assert volume == {
         "name": "trainyard",
@@ -327,7 +327,7 @@ def test_scheduling_settings_of_an_accelerator_are_applied() -> None:
     assert pod["nodeSelector"] == {"disk": "ssd", "gpu": "any"}
     assert pod["tolerations"] == [{"key": "gpus", "operator": "Exists"}]
     own = pod_of(config=config, accelerator={**GPU, "nodeSelector": {}})
-    assert "nodeSelector" not in own, "what a job says itself comes first"
+    assert "nodeSelector" not in own, "fields of the job override the defaults"
     other = pod_of(config=config, accelerator={**GPU, "resource": "amd.com/gpu"})
     assert other["tolerations"] == [{**TAINT, "key": "amd.com/gpu"}]
 
@@ -351,7 +351,7 @@ def test_storage_defaults_apply_only_to_the_same_endpoint() -> None:
     assert storage(storage=own) == own
 
 
-def test_model_version() -> None:
+def test_the_model_version_of_a_result() -> None:
     metric = {"name": "mae", "value": "1.5", "champion": "2", "difference": "-0.5", "low": "-0.9", "high": "-0.1"}
     compared = {"champion": 6, "championDigest": "c" * 64, "reason": "Compared", "rows": 88, "metrics": [metric]}
     result = parse_result(result_text(version=7, dataDigest="b" * 64, comparison=compared))

@@ -281,7 +281,7 @@ def test_variables_of_the_user_come_last_without_duplicates() -> None:
     ]
     assert env[-2:] == [{"name": "A", "value": "3"}, {"name": "B", "value": "2"}]
     names = [each["name"] for each in env]
-    assert len(set(names)) == len(names), "server-side apply refuses a name that stands twice"
+    assert len(set(names)) == len(names), "server-side apply refuses a name that occurs twice"
 
 
 @pytest.mark.parametrize("name", ["TRAINYARD_MODEL_VERSION", "TRAINYARD_SERVER_PORT"])

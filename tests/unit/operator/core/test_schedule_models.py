@@ -68,13 +68,13 @@ def test_accepted_and_rejected_versions_are_counted() -> None:
     since = runs.world.status["lastAcceptedTime"]
     runs.train_and_judge("Rejected")
     runs.train_and_judge("Rejected")
-    assert runs.counted == (1, 2, 0), "a refused model is no failed run"
+    assert runs.counted == (1, 2, 0), "a rejected version is not a failed run"
     assert runs.world.status["lastAcceptedTime"] == since
     condition = runs.world.condition("ModelAccepted")
     assert (condition["status"], condition["reason"]) == ("False", "VersionRejected")
     assert condition["message"].startswith("version 3 (nightly-")
     assert condition["message"].endswith(") was rejected (rejections since version 1: 2): its gates said Rejected")
-    assert runs.world.condition()["status"] == "True", "the schedule itself is well"
+    assert runs.world.condition()["status"] == "True", "the schedule itself is ready"
     assert len(runs.rejection_events) == 2
     runs.train_and_judge("Validated")
     assert runs.counted == (4, 0, 0)
@@ -130,7 +130,7 @@ def test_a_run_is_kept_until_its_verdict() -> None:
     runs.world.operator.settle()
     assert name not in runs.world.jobs
     assert runs.counted == (None, 1, 0)
-    assert runs.world.condition("ModelAccepted")["status"] == "False", "it stays when the run is gone"
+    assert runs.world.condition("ModelAccepted")["status"] == "False", "the condition stays when the run is deleted"
 
 
 @pytest.mark.parametrize("counts", [True, False])
@@ -155,7 +155,7 @@ def test_an_accepted_version_resets_the_counts() -> None:
     runs.train_and_judge("Rejected")
     runs.train_and_judge("Rejected")
     unjudged = runs.train()
-    assert runs.counted == (None, 2, 2), "not before its verdict"
+    assert runs.counted == (None, 2, 2), "no change before its verdict"
     runs.world.judge(unjudged, "Validated")
     runs.world.operator.settle()
     assert runs.counted == (3, 0, 0)

@@ -75,7 +75,7 @@ def test_a_schedule_created_during_downtime_catches_up() -> None:
 
 
 @pytest.mark.parametrize(("back_at", "runs", "missed"), [("09:00:20", 1, 0), ("09:00:21", 0, 1), ("10:30:00", 0, 2)])
-def test_starting_deadline(back_at: str, runs: int, missed: int) -> None:
+def test_runs_after_the_starting_deadline_are_missed(back_at: str, runs: int, missed: int) -> None:
     world = World(startingDeadlineSeconds=20)
     world.go_to(back_at)
     assert (len(world.jobs), world.status["missed"]) == (runs, missed)

@@ -97,7 +97,7 @@ def test_a_stopped_gang_is_deleted_as_a_whole(stop: dict[str, Any]) -> None:
     cluster.carry_out(PLANNER.plan(seen(cluster)))
     assert {kind: len(views) for kind, views in cluster.known.items()} == {"Job": 1, "Service": 1}
     first = PLANNER.plan(seen(cluster, **stop)).status
-    assert first is not None, "it says that it goes before anything is deleted"
+    assert first is not None, "the status says that it stops before anything is deleted"
     cluster.carry_out(PLANNER.plan(seen(cluster, first.wire(), **stop)))
     assert {kind: len(views) for kind, views in cluster.known.items()} == {"Job": 0, "Service": 0}
 

@@ -99,7 +99,7 @@ def test_the_first_of_several_files_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cluster", "user", "says"),
+    ("cluster", "user", "expected"),
     [
         ({"server": "https://h"}, {"exec": {"command": "aws"}}, "user 'u' of .* uses exec, which is not supported"),
         ({"server": "https://h"}, {"username": "a", "password": "b"}, "uses username"),
@@ -110,15 +110,15 @@ def test_the_first_of_several_files_is_used(tmp_path: Path) -> None:
     ],
 )
 def test_unsupported_settings_are_named(
-    tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], says: str
+    tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], expected: str
 ) -> None:
     file = kubeconfig(tmp_path, cluster=cluster, user=user)
-    with pytest.raises(CredentialsError, match=says):
+    with pytest.raises(CredentialsError, match=expected):
         load_credentials({"KUBECONFIG": str(file)})
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         (None, "cannot be read"),
         ("a: [", "cannot be read"),
@@ -127,11 +127,11 @@ def test_unsupported_settings_are_named(
         ("{}", "defines no context ''"),
     ],
 )
-def test_a_broken_kubeconfig_is_named(tmp_path: Path, text: str | None, says: str) -> None:
+def test_a_broken_kubeconfig_is_named(tmp_path: Path, text: str | None, expected: str) -> None:
     file = tmp_path / "config"
     if text is not None:
         file.write_text(text)
-    with pytest.raises(CredentialsError, match=says):
+    with pytest.raises(CredentialsError, match=expected):
         load_credentials({"KUBECONFIG": str(file)})
 
 

@@ -51,7 +51,7 @@ def test_unknown_fields_of_an_item_move_with_the_item() -> None:
     )
     fewer = {"history": [{"version": 1, "from": "t1"}]}
     kept = {"version": 1, "from": "t1", "traffic": 90}
-    assert status_patch(stored, read, fewer) == {"history": [kept]}, "what is known is removed"
+    assert status_patch(stored, read, fewer) == {"history": [kept]}, "known fields are removed"
 
 
 def test_ambiguous_items_keep_no_unknown_fields() -> None:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from trainyard_operator.progress.connections import QuietConnections
 
-PATIENCE = 10.0
+TIMEOUT_SECONDS = 10.0
 HALF = b"POST / HTTP/1.1\r\nHost: a\r\nContent-"
 
 
@@ -33,7 +33,7 @@ async def serving(quiet: QuietConnections, release: asyncio.Event) -> AsyncItera
 
 
 async def is_closed(reader: asyncio.StreamReader) -> bool:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         try:
             return await reader.read(1) == b""
         except ConnectionError:
@@ -51,7 +51,7 @@ async def test_incomplete_requests_are_closed_and_slow_responses_are_not() -> No
         for reader, _ in half:
             assert await is_closed(reader)
         release.set()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             assert b"done" in await busy_reader.readuntil(b"done")
         assert await is_closed(busy_reader), "it has no further request"
         for _, writer in [*half, (busy_reader, busy)]:

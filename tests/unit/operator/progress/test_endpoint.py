@@ -129,18 +129,20 @@ async def test_concurrent_reports_cost_one_review_and_one_pod(endpoint: Endpoint
     assert (endpoint.cluster.reviews, endpoint.cluster.gets) == (1, 1)
 
 
-def assert_refused(endpoint: Endpoint, response: tuple[int, dict[str, Any]], code: int, reason: str, says: str) -> None:
+def assert_refused(
+    endpoint: Endpoint, response: tuple[int, dict[str, Any]], code: int, reason: str, expected: str
+) -> None:
     assert response[0] == code
     status = response[1]
     assert (status["kind"], status["apiVersion"], status["status"]) == ("Status", "v1", "Failure")
     assert (status["code"], status["reason"]) == (code, reason)
-    assert says in status["message"]
+    assert expected in status["message"]
     assert endpoint.stored is None
     assert endpoint.woken == []
 
 
 @pytest.mark.parametrize(
-    ("bearer", "says"),
+    ("bearer", "expected"),
     [
         ("", "no bearer token"),
         ("abc", "not a JSON web token"),
@@ -151,13 +153,13 @@ def assert_refused(endpoint: Endpoint, response: tuple[int, dict[str, Any]], cod
         ("a." + "W1tb" * 500 + ".c", "not a JSON web token"),
     ],
 )
-async def test_a_malformed_token_is_refused_without_an_api_call(endpoint: Endpoint, bearer: str, says: str) -> None:
-    assert_refused(endpoint, await endpoint.post(bearer=bearer), 401, "Unauthorized", says)
+async def test_a_malformed_token_is_refused_without_an_api_call(endpoint: Endpoint, bearer: str, expected: str) -> None:
+    assert_refused(endpoint, await endpoint.post(bearer=bearer), 401, "Unauthorized", expected)
     assert endpoint.cluster.reviews == 0
 
 
 @pytest.mark.parametrize(
-    ("bearer", "says"),
+    ("bearer", "expected"),
     [
         (token(name="other"), f"not valid for {TARGET}"),
         (token(aud=["https://kubernetes.default.svc"]), f"not valid for {TARGET}"),
@@ -166,9 +168,9 @@ async def test_a_malformed_token_is_refused_without_an_api_call(endpoint: Endpoi
     ],
 )
 async def test_a_token_for_another_job_is_refused_without_an_api_call(
-    endpoint: Endpoint, bearer: str, says: str
+    endpoint: Endpoint, bearer: str, expected: str
 ) -> None:
-    assert_refused(endpoint, await endpoint.post(bearer=bearer), 403, "Forbidden", says)
+    assert_refused(endpoint, await endpoint.post(bearer=bearer), 403, "Forbidden", expected)
     assert endpoint.cluster.reviews == 0
 
 
@@ -280,7 +282,7 @@ async def test_a_body_of_exactly_the_limit_is_accepted(endpoint: Endpoint) -> No
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "expected"),
     [
         (b"", "not JSON"),
         (b"progress", "not JSON"),
@@ -295,8 +297,8 @@ async def test_a_body_of_exactly_the_limit_is_accepted(endpoint: Endpoint) -> No
         ({"trainerStatus": {"stage": "x" * 65}}, "trainerStatus.stage: "),
     ],
 )
-async def test_an_invalid_body_is_refused_with_its_field(endpoint: Endpoint, body: Any, says: str) -> None:
-    assert_refused(endpoint, await endpoint.post(body), 422, "Invalid", says)
+async def test_an_invalid_body_is_refused_with_its_field(endpoint: Endpoint, body: Any, expected: str) -> None:
+    assert_refused(endpoint, await endpoint.post(body), 422, "Invalid", expected)
 
 
 async def test_other_paths_and_methods_are_refused(endpoint: Endpoint) -> None:

@@ -139,14 +139,14 @@ async def test_the_token_of_a_deleted_pod_is_refused() -> None:
 
 async def test_a_token_without_a_pod_names_no_pod() -> None:
     found = await Api().review(signed(**{"kubernetes.io": {"namespace": NAMESPACE}}))
-    assert found.extra == {}, "the endpoint refuses it: it is not bound to a pod"
+    assert found.extra == {}, "the endpoint refuses the token, because it is not bound to a pod"
 
 
 async def test_new_keys_are_found_and_old_ones_dropped() -> None:
     api, new = Api(), rsa.generate_private_key(public_exponent=65537, key_size=2048)
     assert await api.review(signed()) is not None
     api.keys = [rsa_jwk(new, kid="new")]
-    assert await api.review(signed(new, head={"kid": "new"})) is None, "keys were read just now"
+    assert await api.review(signed(new, head={"kid": "new"})) is None, "the keys were read just now"
     assert api.reads == 1, "an unknown key must not cause repeated requests"
     api.seconds += keys.AGAIN_SECONDS + 1
     assert await api.review(signed(new, head={"kid": "new"})) is not None

@@ -52,7 +52,7 @@ def _another_key(secret: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("break_it", "says"),
+    ("break_it", "expected"),
     [
         (lambda secret: secret.update(data=None), "contains no valid certificate authority"),
         (lambda secret: secret["data"].pop("tls.key"), "contains no valid certificate authority"),
@@ -60,11 +60,11 @@ def _another_key(secret: Any) -> None:
         (_another_key, "do not match"),
     ],
 )
-def test_an_invalid_secret_is_refused(break_it: Any, says: str) -> None:
+def test_an_invalid_secret_is_refused(break_it: Any, expected: str) -> None:
     cluster = FakeCluster()
     asyncio.run(ensure_authority(cluster, "ops", "trainyard-tls", now=now()))
     break_it(cluster.objects[SECRET])
-    with pytest.raises(TlsSecretError, match=f"Secret ops/trainyard-tls .*{says}"):
+    with pytest.raises(TlsSecretError, match=f"Secret ops/trainyard-tls .*{expected}"):
         asyncio.run(ensure_authority(cluster, "ops", "trainyard-tls", now=now()))
 
 

@@ -21,7 +21,7 @@ from trainyard_operator.kube.port import Resource
 from trainyard_operator.runtime.claims import Claims
 from trainyard_operator.runtime.elector import steady
 
-PATIENCE = 30.0
+TIMEOUT_SECONDS = 30.0
 TIMING = Timing(duration=60, deadline=40, renew=20, poll=0.05)
 
 
@@ -85,11 +85,11 @@ class Release:
 
 async def until(what: str, holds: Callable[[], bool]) -> None:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not holds():  # noqa: ASYNC110 - nothing would wake us
                 await asyncio.sleep(0.01)
     except TimeoutError:
-        raise AssertionError(f"waited {PATIENCE} s for {what}") from None
+        raise AssertionError(f"waited {TIMEOUT_SECONDS} s for {what}") from None
 
 
 @pytest.fixture

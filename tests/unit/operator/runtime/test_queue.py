@@ -114,7 +114,7 @@ async def test_a_waiting_worker_is_woken() -> None:
         assert set(await asyncio.gather(*workers)) == {A, B, C}
 
 
-async def test_the_earliest_delay_stays() -> None:
+async def test_the_earliest_delay_is_kept() -> None:
     queue = WorkQueue(SHARES)
     queue.add_after(A, 60)
     queue.add_after(A, 0.01)
@@ -166,7 +166,7 @@ async def test_the_start_of_the_oldest_active_key_is_known() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([A, B, C]), st.booleans(), st.integers(0, 2)), max_size=40))
-def test_no_wake_up_is_lost(adds: list[tuple[Key, bool, int]]) -> None:
+def test_every_added_key_is_processed(adds: list[tuple[Key, bool, int]]) -> None:
     """After the last add of a key, a worker takes that key at least once."""
 
     async def scenario() -> None:

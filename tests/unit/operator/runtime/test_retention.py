@@ -93,9 +93,7 @@ def test_a_model_is_checked_once_also_with_an_unjudged_version(
     world.resync()
     resync = retention_module.retention.versions
     monkeypatch.setattr(
-        retention_module.retention,
-        "versions",
-        lambda model_objects, *rest: reads.append(model_objects) or resync(model_objects, *rest),
+        retention_module.retention, "versions", lambda objects, *rest: reads.append(objects) or resync(objects, *rest)
     )
     monkeypatch.setattr(retention_module.retention.Policy, "keeps_all", lambda _policy, _versions: False)
     assert world.sweep() == 2

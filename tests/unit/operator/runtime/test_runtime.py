@@ -242,7 +242,7 @@ async def test_draining_finishes_active_reconciles_and_starts_no_other() -> None
     runtime = Runtime(cluster, CONFIG.model_copy(update={"workers": 1}), ca=CA, clock=lambda: cluster.now)
     await runtime.start()
     await run_event_loop()
-    assert await runtime.drain(0.01) is False, "a write is open"
+    assert await runtime.drain(0.01) is False, "a write is in progress"
     drained = asyncio.create_task(runtime.drain(5))
     await run_event_loop()
     released.set()

@@ -194,7 +194,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.cluster.restore(TRAINING_SCHEDULES)
         if not self._has_pending_request():
             self.operator.settle()
-            assert self.world.created() == created, "a restore runs nothing"
+            assert self.world.created() == created, "a restore starts no run"
 
     def _has_pending_request(self) -> bool:
         """Return whether a run may be due for another reason than the clock: a request or a change of the template."""

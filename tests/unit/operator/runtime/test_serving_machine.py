@@ -251,7 +251,7 @@ class ServingMachine(ServingInvariants):
             self.cluster.crash()
             self.operator.go_on(41.0)
             quiet = quiet + 1 if len(self.cluster.writes) == before else 0
-            assert len(self.cluster.writes) < MOST_WRITES, "it does not come to rest"
+            assert len(self.cluster.writes) < MOST_WRITES, "the operator keeps writing"
         self.no_bad_switches()
         before = len(self.cluster.writes)
         self.operator.restart()

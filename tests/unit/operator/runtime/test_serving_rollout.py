@@ -32,7 +32,7 @@ def test_the_first_version_becomes_active(world: World) -> None:
     world.operator.settle()
     assert world.status["phase"] == "Progressing"
     assert world.status["candidateVersion"] == 1
-    assert world.cluster.served() is None, "the Service comes with the first pods that are ready"
+    assert world.cluster.served() is None, "the Service is created when the first pods are ready"
     world.operator.go_on()
     assert world.status["phase"] == "Serving"
     assert world.condition_of("Ready") == ("True", "Serving", "version 1 serves")
@@ -348,7 +348,7 @@ def test_a_candidate_can_wait_for_promotion(world: World) -> None:
     assert world.condition_of("Reconciling")[1] == "AwaitingPromotion"
     assert world.cluster.served() == 1
     world.operator.go_on(500.0)
-    assert world.status["phase"] == "AwaitingPromotion", "no deadline for people"
+    assert world.status["phase"] == "AwaitingPromotion", "a promotion by a user has no deadline"
     world.serve(3)
     assert world.status["candidateVersion"] == 3
     assert "takes over" in world.act("promote/t1")

@@ -12,7 +12,9 @@ def test_a_completed_training_ends_even_if_a_sidecar_runs() -> None:
     world.cluster.leave_sidecar("a-1", 0, result_text())
     status = world.settle()
     assert (status["phase"], status["modelVersion"]["name"]) == ("Succeeded", "a-v1")
-    assert "deletionTimestamp" in world.cluster.of(JOBS)["a-1"]["metadata"], "its pod would run for ever"
+    assert "deletionTimestamp" in world.cluster.of(JOBS)["a-1"]["metadata"], (
+        "without the deletion its pod would keep running"
+    )
     (event,) = [body for body in world.cluster.of(EVENTS).values() if body["reason"] == "ContainerStayed"]
     assert "container proxy of pod a-1-pod still ran" in event["note"]
 

@@ -154,7 +154,7 @@ def test_the_most_recently_used_views_of_finished_objects_are_kept(monkeypatch: 
     assert store.get(TRAINING_JOB, *a[:2]) is first[a], "it was used after b"
     assert store.get(TRAINING_JOB, *b[:2]) is not first[b]
     assert store.get(TRAINING_JOB, *b[:2]) == first[b]
-    assert store.get(TRAINING_JOB, *d[:2]) is first[d], "it is not at rest"
+    assert store.get(TRAINING_JOB, *d[:2]) is first[d], "d is not finished"
 
 
 def test_an_object_is_new_until_the_operator_has_written() -> None:

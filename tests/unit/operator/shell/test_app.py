@@ -14,7 +14,7 @@ from trainyard_operator.shell.app import Operator
 from trainyard_operator.shell.main import SIGNALS
 from trainyard_operator.shell.start import StartError, StartRetry
 
-PATIENCE = 30.0
+TIMEOUT_SECONDS = 30.0
 LOCAL = OperatorConfig(
     storage=StorageDefaults(uri="s3://models/"),
     progress=ProgressServer(url="https://127.0.0.1:1", bind="127.0.0.1", port=0),
@@ -44,14 +44,14 @@ async def running(api: FakeApi, config: OperatorConfig = LOCAL) -> AsyncIterator
     operator = Operator(config, api.credentials, stop=stop, kopf_ready=ready.set)
     task = asyncio.create_task(operator.run())
     try:
-        async with asyncio.timeout(PATIENCE):  # wait until kopf runs
+        async with asyncio.timeout(TIMEOUT_SECONDS):  # wait until kopf runs
             await asyncio.wait([task, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
         yield operator, stop
     finally:
         stop.set()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await task
 
 
@@ -88,23 +88,23 @@ async def test_a_watch_event_becomes_a_job(api: FakeApi) -> None:
     async with running(api):
         await api.until_watched(*PATHS)
         await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
-        async with asyncio.timeout(PATIENCE):  # wait until the operator creates a Job
+        async with asyncio.timeout(TIMEOUT_SECONDS):  # wait until the operator creates a Job
             await api.created_job.wait()
     assert api.jobs == ["demand-1"]
 
 
-async def test_kopf_writes_nothing_on_objects(api: FakeApi) -> None:
+async def test_kopf_changes_no_object(api: FakeApi) -> None:
     async with running(api):
         await api.until_watched(*PATHS)
         await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await api.created_job.wait()
     assert not [path for method, path, _ in api.writes if method == "PATCH" and not path.endswith("/status")]
 
 
 async def test_objects_that_exist_at_the_start_are_reconciled(api: FakeApi) -> None:
     api.objects[TRAINING_JOBS] = [training_job("early", 50)]
-    async with running(api), asyncio.timeout(PATIENCE):
+    async with running(api), asyncio.timeout(TIMEOUT_SECONDS):
         await api.created_job.wait()
     assert api.jobs == ["early-1"]
 
@@ -121,17 +121,17 @@ async def test_only_the_configured_namespaces_are_watched(api: FakeApi) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "says"),
+    ("status", "code", "expected"),
     [
         (401, ExitCode.NOT_PERMITTED, "refuses the credentials"),
         (403, ExitCode.NOT_PERMITTED, "the TLS secret: RBAC forbids the request: go away"),
         (404, ExitCode.INPUT_MISSING, "the TLS secret: .* does not know the resource"),
     ],
 )
-async def test_a_refused_start_ends_with_an_exit_code(api: FakeApi, status: int, code: ExitCode, says: str) -> None:
+async def test_a_refused_start_ends_with_an_exit_code(api: FakeApi, status: int, code: ExitCode, expected: str) -> None:
     api.refuse = status
     operator = Operator(LOCAL, api.credentials, stop=asyncio.Event(), start_retry=StartRetry(api.url, grace_seconds=0))
-    with pytest.raises(StartError, match=says) as raised:
+    with pytest.raises(StartError, match=expected) as raised:
         await operator.run()
     assert raised.value.code is code
 
@@ -147,11 +147,11 @@ async def test_credentials_refused_later_end_the_operator(api: FakeApi) -> None:
 
 async def until(what: str, holds: Callable[[], Awaitable[bool]]) -> None:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not await holds():  # noqa: ASYNC110 - nothing would wake us
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError(f"waited {PATIENCE} s for {what}") from None
+        raise AssertionError(f"waited {TIMEOUT_SECONDS} s for {what}") from None
 
 
 async def _is_ready(operator: Operator) -> bool:
@@ -166,7 +166,7 @@ async def test_the_start_waits_for_an_unavailable_api_server(api: FakeApi, caplo
     task = asyncio.create_task(operator.run())
     for _ in range(5):
         api.requested.clear()
-        async with asyncio.timeout(PATIENCE):  # wait until it requests again
+        async with asyncio.timeout(TIMEOUT_SECONDS):  # wait until it requests again
             await api.requested.wait()
     assert await _probe(operator, "/healthz") == (200, "ok")
     assert await _probe(operator, "/readyz") == (503, "the first list is not complete")
@@ -175,7 +175,7 @@ async def test_the_start_waits_for_an_unavailable_api_server(api: FakeApi, caplo
     api.refuse = None
     await until("readiness", lambda: _is_ready(operator))
     stop.set()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await task
 
 
@@ -183,7 +183,7 @@ async def test_the_operator_stops_at_once_while_it_waits_for_the_api_server(api:
     api.refuse = 503
     stop = asyncio.Event()
     task = asyncio.create_task(Operator(LOCAL, api.credentials, stop=stop).run())
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await api.requested.wait()
         stop.set()
         await task
@@ -196,13 +196,13 @@ async def test_the_operator_survives_an_outage_of_the_api_server(api: FakeApi) -
         api.cut_watches()
         for _ in range(2):
             api.requested.clear()
-            async with asyncio.timeout(PATIENCE):  # wait until kopf requests again
+            async with asyncio.timeout(TIMEOUT_SECONDS):  # wait until kopf requests again
                 await api.requested.wait()
         assert await _probe(operator, "/healthz") == (200, "ok")
         api.refuse = None
         await api.until_watched(*PATHS)
         await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await api.created_job.wait()
 
 

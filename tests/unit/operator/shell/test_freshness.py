@@ -87,7 +87,7 @@ def test_a_silent_watch_is_stuck_if_lists_succeed(clock: Clock, freshness: Fresh
     assert freshness.stuck() is None
     all_listed(freshness)
     clock.now += GRACE_SECONDS + 1
-    assert freshness.stuck() is not None, "opening it anew did not help"
+    assert freshness.stuck() is not None, "reopening the watch did not help"
     freshness.opened(BUDGETS)
     assert freshness.stuck() is None
 

@@ -65,7 +65,7 @@ async def test_an_outage_is_logged_once(
     kopf = [message for record, message in messages if record.name.startswith("kopf")]
     assert len(kopf) == len(set(kopf)) <= (len(PATHS) if sick else 0)
     others = [message for record, message in messages if record.name != REACH and not record.name.startswith("kopf")]
-    assert len(others) <= WORKERS, "requests that began while it still answered"
+    assert len(others) <= WORKERS, "requests that began before the outage"
 
 
 async def test_an_outage_longer_than_the_lease_logs_a_few_messages(
@@ -127,7 +127,7 @@ def test_retry_messages_of_kopf_are_limited() -> None:
     passed = [retries.filter(retry(n, "APIServerError('etcd')")) for n in range(1, 100)]
     assert passed == [True, *[False] * 98]
     assert retries.filter(retry(1, "APIServerError('etcd')", "pods")), "another watch"
-    assert retries.filter(retry(1, "APIForbiddenError('no')")), "another trouble"
+    assert retries.filter(retry(1, "APIForbiddenError('no')")), "another error"
     now[0] = AGAIN_SECONDS
     assert retries.filter(retry(101, "APIServerError('etcd')"))
 

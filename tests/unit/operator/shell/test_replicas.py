@@ -12,7 +12,7 @@ import yaml
 
 from tests.unit.operator.shell.fake_api import TRAINING_JOBS, FakeApi, fake_api, training_job
 from tests.unit.operator.shell.process import Replica
-from tests.unit.operator.shell.test_app import LOCAL, PATHS, PATIENCE, _probe, until
+from tests.unit.operator.shell.test_app import LOCAL, PATHS, TIMEOUT_SECONDS, _probe, until
 from trainyard_operator.core.config import LeaderElection, OperatorConfig
 from trainyard_operator.shell.app import Operator
 from trainyard_operator.shell.main import SIGNALS
@@ -47,7 +47,7 @@ async def replica(
         yield operator, stop
     finally:
         stop.set()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await task
 
 
@@ -66,7 +66,7 @@ async def created(api: FakeApi, name: str, version: int) -> None:
     """Create a TrainingJob, and wait for its Job."""
     api.created_job.clear()
     await api.send(TRAINING_JOBS, "ADDED", training_job(name, version))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await api.created_job.wait()
 
 
@@ -106,12 +106,12 @@ async def test_the_second_replica_follows_until_the_first_terminates(api: FakeAp
     assert api.leases[LEADER]["spec"]["holderIdentity"] == "first"
     assert await first.terminate() == 0
     await second.is_ready("second leads")
-    assert api.jobs == [], "a follower creates nothing; and a leader believes its list"
+    assert api.jobs == [], "a follower creates nothing, and a new leader uses its list"
     await created(api, "early", 102)
     assert api.jobs == ["early-1"]
     assert api.leases[LEADER]["spec"]["leaseTransitions"] == 1
     assert await second.terminate() == 0
-    assert api.leases[LEADER]["spec"]["holderIdentity"] == "", "given back"
+    assert api.leases[LEADER]["spec"]["holderIdentity"] == "", "the Lease is released"
 
 
 async def test_a_replica_that_loses_the_lease_stops_writing_and_follows(api: FakeApi) -> None:
@@ -147,7 +147,7 @@ async def test_an_outage_ends_the_lead_in_time(api: FakeApi) -> None:
         await api.until_watched(*PATHS)
         api.refuse = 503
         await until("the lead to be lost", lambda: _has_lost_the_lead(first))
-        assert (await _probe(first, "/healthz"))[0] == 200, "no restart would help"
+        assert (await _probe(first, "/healthz"))[0] == 200, "a restart would not help"
         api.refuse = None
         await readiness_says(first, "first leads")
 

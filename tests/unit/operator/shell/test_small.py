@@ -35,7 +35,7 @@ def test_a_configuration_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         ("client: {qps: 0}", "client.qps: Input should be greater than 0; correct it in the chart's values"),
         ("clients: {}\nworkers: many", r"\(and 1 more errors\)"),
@@ -44,11 +44,11 @@ def test_a_configuration_file_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_file_gives_one_message_and_exit_code_64(
-    tmp_path: Path, text: str, says: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, text: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match=says) as raised:
+    with pytest.raises(ConfigError, match=expected) as raised:
         load_config({"TRAINYARD_CONFIG_FILE": str(file)})
     assert run({"TRAINYARD_CONFIG_FILE": str(file)}) == 64
     error_output = capsys.readouterr().err
@@ -75,7 +75,7 @@ def test_kopf_is_configured_to_write_nothing() -> None:
     configure(settings)
     assert settings.scanning.disabled
     assert not settings.posting.enabled
-    assert settings.process.ultimate_exiting_timeout is None, "an end of kopf must not kill the process"
+    assert settings.process.ultimate_exiting_timeout is None, "the end of kopf must not end the process"
 
 
 def test_kopf_retries_requests_without_end_and_watches_before_they_count_as_stuck() -> None:

@@ -16,7 +16,7 @@ from trainyard_operator.shell.freshness import GRACE_SECONDS, SILENT_SECONDS, Fr
 from trainyard_operator.shell.main import SIGNALS
 from trainyard_operator.shell.watches import Watches
 
-PATIENCE = 30.0
+TIMEOUT_SECONDS = 30.0
 PATHS = [f"{watched.resource.base}/{watched.resource.plural}" for watched in KINDS.values()]
 
 
@@ -33,7 +33,7 @@ class Observer:
         self.names.append(body["metadata"]["name"])
 
     async def until_observed(self, name: str) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while name not in self.names:  # noqa: ASYNC110 - kopf's handlers set no event
                 await asyncio.sleep(0.01)
 
@@ -63,7 +63,7 @@ async def watching(
         yield observer, task
     finally:
         watches.stop()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await task
         remove_signal_handlers()
 
@@ -139,7 +139,7 @@ async def test_a_forbidden_namespace_does_not_affect_other_watches() -> None:
 
 async def until_ready(freshness: Freshness) -> None:
     """Wait until every watch was accepted: the client observes that after the API server."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while freshness.readiness() is not None:  # noqa: ASYNC110 - the responses of the API server set no event
             await asyncio.sleep(0.01)
 
