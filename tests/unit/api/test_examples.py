@@ -11,7 +11,7 @@ from trainyard_api.generate import checkout
 from trainyard_api.training import Framework
 
 FOREIGN = {"argocd/application.yaml"}
-"""Of kinds that are not ours."""
+"""Examples of foreign kinds."""
 
 FOLDER = checkout() / "examples"
 EXAMPLES = sorted(path for path in FOLDER.rglob("*.yaml") if str(path.relative_to(FOLDER)) not in FOREIGN)

@@ -22,14 +22,14 @@ class Inner(ApiModel):
     """
 
     size: Annotated[int, Field(ge=0, le=9)] = 3
-    """Of the inside."""
+    """The size."""
 
 
 class Outer(ApiModel):
     ratio: Annotated[float, Field(gt=0, lt=1)] = 0.5
     inner: Inner | None = None
     needed: Inner
-    """This very ``inner``."""
+    """A required ``inner``."""
     word: Literal["Only"] | None = None
     names: Annotated[list[Annotated[str, Field(max_length=5)]], Field(max_length=2)] | None = None
     labels: LabelMap | None = None
@@ -52,10 +52,10 @@ def test_exclusive_bounds_are_booleans() -> None:
 
 
 def test_references_are_inlined_and_null_is_dropped() -> None:
-    size = {"type": "integer", "minimum": 0, "maximum": 9, "default": 3, "description": "Of the inside. Default: 3."}
+    size = {"type": "integer", "minimum": 0, "maximum": 9, "default": 3, "description": "The size. Default: 3."}
     inner = {"type": "object", "properties": {"size": size}}
     assert outer("inner") == {"description": "A nested model.", **inner}
-    assert outer("needed") == {"description": "This very inner.", **inner}
+    assert outer("needed") == {"description": "A required inner.", **inner}
 
 
 def test_a_single_literal_is_an_enum() -> None:

@@ -13,7 +13,7 @@ from tests.unit.monitoring.files import ROOT, RULES, RUNBOOKS, Query, alerts, da
 SCENARIOS = Path(__file__).with_name("alerts_test.yaml")
 KINDS_OF_PANEL = {"timeseries", "stat", "table"}
 PROCESS_METRICS = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
-"""Of the client library, in every process that has metrics."""
+"""Metrics that the client library adds to every process."""
 
 
 @pytest.fixture(scope="module")

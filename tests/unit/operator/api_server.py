@@ -47,10 +47,10 @@ ATOMIC: dict[Resource, tuple[str, ...]] = {SERVICES: ("selector",), POD_DISRUPTI
 """Parts of a spec that an apply replaces as a whole (``mapType=atomic``)."""
 
 Hook = Callable[[str, Resource, bool], None]
-"""Called before (``False``) and after (``True``) each write; raises to make it fail."""
+"""Called before (``False``) and after (``True``) each write. An exception makes the write fail."""
 
 ListHook = Callable[[Resource, str | None], None]
-"""Called before each list with its resource and namespace; raises to make it fail."""
+"""Called before each list with its resource and namespace. An exception makes the list fail."""
 
 WatchEvent = tuple[Kind, str, Body]
 
@@ -76,7 +76,7 @@ class ApiServer:
     log: list[WatchEvent] = field(default_factory=list)
     writes: list[tuple[str, str]] = field(default_factory=list)
     created: list[tuple[str, str, str]] = field(default_factory=list)
-    """Plural, name and uid of the owner of whatever was created."""
+    """For each created object: plural, name, and uid of the owner."""
     phases: set[tuple[Resource, str, str]] = field(default_factory=set)
     """Every change of a status from one phase to another."""
     counter: int = 0

@@ -52,11 +52,11 @@ class ServingCluster(Cluster):
     """A cluster whose pods become ready or not, depending on the health of their version."""
 
     health: dict[int, Health] = field(default_factory=dict)
-    """By version; what is not named loads."""
+    """By version. A version without an entry loads."""
     broken: set[str] = field(default_factory=set)
-    """Images whose server never gets ready, whatever it loads."""
+    """Images whose server never becomes ready."""
     refused: dict[int, str] = field(default_factory=dict)
-    """By version: why its ReplicaSet may create no pod, as a quota or a policy says."""
+    """By version: the error with which a quota or a policy refuses its pods."""
 
     # ---- users -------------------------------------------------------------------------------------------------------
 

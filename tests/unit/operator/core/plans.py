@@ -1,4 +1,4 @@
-"""Statuses from which plans of a TrainingJob start, and readers of a plan."""
+"""Sample statuses of a TrainingJob for planner tests, and functions that read a plan."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +18,7 @@ RETRYING = {"phase": "Retrying", "attempts": [ENDED]}
 VERSION = version_view()
 GONE = frozenset({"diabetes-1"})
 NEXT_GONE = frozenset({"diabetes-2"})
-"""Looked for and not there: what no watch has told of may be the Job whose creation had no answer."""
+"""Jobs that were read and do not exist. A watch cannot show that, because the response to a creation can be lost."""
 STARTING = {"phase": "Starting", "attempts": [OPEN]}
 SUSPENDED_ENTRY = {**OPEN, "reason": "Suspended", "start": T0, "end": T0}
 

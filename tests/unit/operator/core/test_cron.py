@@ -35,7 +35,7 @@ ZONES = {
     "Antarctica/Troll": 2023,  # the clock changes by two hours
     "Pacific/Apia": 2011,  # one day was skipped
 }
-"""The first of the two years that are simulated: years with the changes that the zone is here for."""
+"""By time zone: the first of two simulated years, in which the clock changes that the zone is listed for occur."""
 
 
 class Simulator:

@@ -15,7 +15,7 @@ from trainyard_operator.core.training.planner import plan
 from trainyard_operator.core.training.state import TrainingState
 
 LATE = 10_000.0
-Scene = Callable[[TrainingJobView], TrainingState]
+StateOf = Callable[[TrainingJobView], TrainingState]
 
 
 def unschedulable(job: TrainingJobView) -> TrainingState:
@@ -28,7 +28,7 @@ def failing(job: TrainingJobView, code: int) -> TrainingState:
     return observed(job, child(failed=True), pods={"diabetes-1": (pod(code),)})
 
 
-SCENES: dict[str, tuple[dict[str, Any], tuple[Scene, ...]]] = {
+STATES: dict[str, tuple[dict[str, Any], tuple[StateOf, ...]]] = {
     "Pending": (
         {},
         (
@@ -62,14 +62,14 @@ SCENES: dict[str, tuple[dict[str, Any], tuple[Scene, ...]]] = {
     ),
     "Cancelled": ({"cancel": True}, (lambda job: observed(job, missing=frozenset({"diabetes-1", "diabetes-2"})),)),
 }
-"""How each phase is reached: what the spec says beside the sample, and what is seen."""
+"""How each phase is reached: fields of the spec, and functions from a job to the state that the planner sees."""
 
 ATTEMPTS: dict[str, list[dict[str, Any]]] = {"Starting": [OPEN], "Running": [OPEN], "Retrying": [ENDED]}
 
 
 @pytest.mark.parametrize(("before", "after"), sorted(transitions()))
 def test_the_planner_makes_each_documented_change_of_phase(before: str, after: str) -> None:
-    fields, scenes = SCENES[after]
+    fields, states_of = STATES[after]
     status = {"phase": before, "attempts": ATTEMPTS.get(before, [])} if before != NONE else {}
-    steps = [plan(scene(job_view(status, spec={**SPEC, **fields}))) for scene in scenes]
+    steps = [plan(state_of(job_view(status, spec={**SPEC, **fields}))) for state_of in states_of]
     assert after in {step.status.phase for step in steps if step.status is not None}  # type: ignore[attr-defined]

@@ -45,7 +45,7 @@ FOREIGN: tuple[dict[str, Any], ...] = (
 )
 
 IMPORTED = (2,)
-"""Numbers of versions whose TrainingJob is not there."""
+"""Numbers of the versions without a TrainingJob."""
 
 numbers = st.integers(1, 3)
 

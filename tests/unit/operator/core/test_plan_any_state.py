@@ -153,12 +153,12 @@ def states(draw: st.DrawFn) -> TrainingState:
 
 
 MOST_STATUSES = 4
-"""Resumed, refused, late, failed: so many may follow one another while nothing else changes."""
+"""Resumed, refused, late, failed: at most four statuses follow one another while nothing else changes."""
 
 
 @settings(max_examples=600, deadline=None)
 @given(states())
-def test_any_state_has_one_next_step_and_no_endless_writes(seen: TrainingState) -> None:
+def test_any_state_has_at_most_one_next_step_and_no_endless_writes(seen: TrainingState) -> None:
     step = plan(seen)
     assert plan(seen) == step
     assert sum((bool(step.needs), bool(step.actions), step.status is not None)) <= 1

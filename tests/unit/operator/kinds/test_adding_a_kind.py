@@ -63,7 +63,7 @@ class EchoStatus(BatchStatus):
     """What was said."""
 
     said: str | None = None
-    """The word, once it was said."""
+    """The word, after it was said."""
 
 
 API_KIND: Final = KindDefinition(

@@ -30,7 +30,7 @@ class ScriptedResponse:
 
 
 BROKEN = ScriptedResponse(status=0)
-"""The connection ends without an answer."""
+"""The connection is closed without a response."""
 
 
 def failure(status: int, reason: str, message: str = "no", **headers: str) -> ScriptedResponse:

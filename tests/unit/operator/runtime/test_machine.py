@@ -42,7 +42,7 @@ TERMINATIONS = (
 )
 
 ACCELERATOR = {"resource": "nvidia.com/gpu", "count": 1, "fallback": "CPU", "fallbackAfterSeconds": 20}
-"""What ``b`` asks for and ``a`` does not."""
+"""The accelerator of job ``b``. Job ``a`` has none."""
 NO_NODE = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
 
 DOCUMENTED = job_page.transitions()

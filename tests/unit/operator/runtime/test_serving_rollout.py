@@ -219,7 +219,7 @@ def test_the_status_has_replicas_and_selector_for_an_autoscaler(world: World) ->
 
 
 def publish_failing(world: World, how: Health, times: int) -> None:
-    """Publish version 2 beside the active version 1, and restart its server so often."""
+    """Publish version 2 while version 1 serves, and restart the server of version 2 ``times`` times."""
     world.serve(1)
     world.cluster.health[2] = how
     world.cluster.publish(2)

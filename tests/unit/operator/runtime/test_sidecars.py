@@ -32,7 +32,7 @@ def test_a_failed_training_with_a_sidecar_is_retried() -> None:
 
 
 def test_a_short_training_with_a_sidecar_ends() -> None:
-    """It ended before the operator observed it running."""
+    """The training ended before the operator observed it running."""
     world = running()
     world.operator.restart()
     world.cluster.leave_sidecar("a-1", 0, result_text())

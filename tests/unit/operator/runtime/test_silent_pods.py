@@ -1,4 +1,4 @@
-"""A pod that cannot start: the cause is only in an Event of the Job or of the pod, and the status quotes it."""
+"""A pod that cannot start. The cause is only in an Event of the Job or of the pod, and the status quotes it."""
 
 import pytest
 

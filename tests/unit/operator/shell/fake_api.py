@@ -57,7 +57,7 @@ class FakeApi:
         self.objects: dict[str, list[dict[str, Any]]] = {}
         self.secrets: dict[str, dict[str, Any]] = {}
         self.leases: dict[str, dict[str, Any]] = {}
-        """By path."""
+        """Leases by path."""
         self.versions = itertools.count(1000)
         self.statuses: dict[str, dict[str, Any]] = {}
         self.writes: list[tuple[str, str, Any]] = []
@@ -68,7 +68,7 @@ class FakeApi:
         self.refuse: int | None = None
         self.refuse_watches = False
         self.away = False
-        """Break every connection off without an answer."""
+        """Close every connection without a response."""
         self.forbidden = ""
         """A part of the paths that RBAC forbids."""
         self.requested = asyncio.Event()
