@@ -9,7 +9,7 @@ from tests.unit.trainer.job.container.parts import ContainerPod, table
 from trainyard_api.wire import ReportedStatus, TrainerConfig, TrainingResult
 from trainyard_trainer.job.run import run_job
 from trainyard_trainer.job.script.process import Limits
-from trainyard_trainer.job.script.work import run_script
+from trainyard_trainer.job.script.run_script import run_script
 from trainyard_trainer.progress.log import JsonLines
 
 PRELUDE = """

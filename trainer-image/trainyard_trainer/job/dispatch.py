@@ -16,21 +16,21 @@ def run(job: Job) -> TrainingResult:
     spec = job.config.spec
     check_shards(spec)
     if spec.mode == "Prepare":
-        from trainyard_trainer.job.prepare.work import prepare_dataset
+        from trainyard_trainer.job.prepare.prepare_dataset import prepare_dataset
 
         return prepare_dataset(job)
     if spec.mode == "Backtest":
-        from trainyard_trainer.job.backtest.work import backtest_job
+        from trainyard_trainer.job.backtest.backtest_job import backtest_job
 
         start_early(spec)
         return backtest_job(job)
     if spec.framework == "Script":
-        from trainyard_trainer.job.script.work import run_script
+        from trainyard_trainer.job.script.run_script import run_script
 
         return run_script(job)
     start_early(spec)
     if spec.shards > 1:
-        from trainyard_trainer.job.shards.work import train_shard
+        from trainyard_trainer.job.shards.train_shard import train_shard
 
         return train_shard(job)
     from trainyard_trainer.job.pipeline import run_pipeline

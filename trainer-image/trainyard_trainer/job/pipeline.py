@@ -33,7 +33,7 @@ from trainyard_trainer.job.steps import Job
 from trainyard_trainer.job.tune import tune
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import metric_value
-from trainyard_trainer.report.profile.work import profiled
+from trainyard_trainer.report.profile.profiling import profiled
 from trainyard_trainer.search.first_trials import start_from
 
 

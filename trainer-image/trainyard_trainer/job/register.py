@@ -30,7 +30,7 @@ from trainyard_trainer.evaluate.backtest import Backtest
 from trainyard_trainer.frameworks.base import Evaluation, Framework, Trained
 from trainyard_trainer.frameworks.golden import signature_of, verify
 from trainyard_trainer.job.backtest.files import write_backtest
-from trainyard_trainer.job.forecast.work import Ahead, write_forecast
+from trainyard_trainer.job.forecast.write_forecast import Ahead, write_forecast
 from trainyard_trainer.job.measure import latency, with_memory
 from trainyard_trainer.job.onnx.export import MODEL_FILE
 from trainyard_trainer.job.provenance import data_info, library_versions, split_info
@@ -42,7 +42,7 @@ from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.report.findings import limited, validation_document
 from trainyard_trainer.report.page import ReportInput, render_report
 from trainyard_trainer.report.profile.model import PROFILE
-from trainyard_trainer.report.profile.work import NOT_PROFILED, Profiled
+from trainyard_trainer.report.profile.profiling import NOT_PROFILED, Profiled
 from trainyard_trainer.search.results import SEARCH, encode
 from trainyard_trainer.tracking.track import track
 

@@ -51,7 +51,7 @@ class ReportInput:
     comparison: Comparison | None = None
     data_comparison: DataComparison | None = None
     ahead: pd.DataFrame | None = None
-    """The forecast of the series to plot: see ``ahead.work.Ahead.drawn``."""
+    """The forecast of the series to plot: see ``Ahead.drawn`` in ``job.forecast.write_forecast``."""
     backtest: Backtest | None = None
 
 

@@ -13,7 +13,7 @@ from trainyard_trainer.job.container.spec_checks import check_own_code
 from trainyard_trainer.job.stages import enter, open_model
 from trainyard_trainer.job.steps import Job
 from trainyard_trainer.progress.stages import Stage
-from trainyard_trainer.report.profile.work import profiled
+from trainyard_trainer.report.profile.profiling import profiled
 
 
 def fetch(job: Job) -> None:

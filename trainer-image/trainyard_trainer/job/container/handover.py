@@ -8,7 +8,7 @@ from typing import Final
 
 from trainyard_api.wire import WireModel
 from trainyard_trainer.data.dataset import Dataset, Finding, Origin
-from trainyard_trainer.report.profile.work import NOT_PROFILED, Profiled
+from trainyard_trainer.report.profile.profiling import NOT_PROFILED, Profiled
 
 _FILE: Final = "handover.json"
 

@@ -20,7 +20,7 @@ from trainyard_trainer.data.preprocessing import preprocess
 from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, Interrupted
 from trainyard_trainer.frameworks.registry import framework_for
-from trainyard_trainer.job.forecast.work import Ahead, write_forecast
+from trainyard_trainer.job.forecast.write_forecast import Ahead, write_forecast
 from trainyard_trainer.job.run import run_job
 from trainyard_trainer.progress.log import JsonLines
 

@@ -20,7 +20,7 @@ from trainyard_trainer.frameworks.base import Framework
 from trainyard_trainer.job.run import run_job
 from trainyard_trainer.job.steps import Steps
 from trainyard_trainer.progress.log import JsonLines
-from trainyard_trainer.report.profile import work
+from trainyard_trainer.report.profile import profiling
 from trainyard_trainer.report.profile.model import parse_profile
 
 GATES = [{"metric": "data_shift", "op": "<=", "value": 0.25}]
@@ -195,7 +195,7 @@ def test_a_champion_of_another_target_is_not_compared(tmp_path):
 
 
 def test_a_fault_of_our_own_does_not_cost_the_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(work, "profile_of", lambda _: 1 / 0)
+    monkeypatch.setattr(profiling, "profile_of", lambda _: 1 / 0)
     result = train(tmp_path)
     assert result.outcome == "Succeeded"
     (text,) = data_warnings(result)

@@ -28,7 +28,7 @@ from trainyard_trainer.job.script.verdict import judge
 from trainyard_trainer.job.stages import enter, open_model
 from trainyard_trainer.job.steps import Job
 from trainyard_trainer.progress.stages import Stage
-from trainyard_trainer.report.profile.work import profiled
+from trainyard_trainer.report.profile.profiling import profiled
 
 
 def run_script(job: Job, limits: Limits | None = None) -> TrainingResult:

@@ -1,4 +1,4 @@
-"""The work of one pod: first its own series, then the whole model if all other pods are done."""
+"""Train the share of one pod. If all other pods are done, train the whole model from the shares."""
 
 import shutil
 from collections.abc import Mapping
