@@ -142,7 +142,7 @@ def test_a_failure_with_a_trainer_result_is_retried(jobs: Stage) -> None:
 def test_a_container_without_output_is_bad_data(jobs: Stage) -> None:
     job = jobs.wait_for_phase("leaves-nothing", *ENDED)
     assert attempts_of(job) == [("BadData", 65)]
-    assert "left no model in /trainyard/output" in condition(job, "Ready")["message"]
+    assert "wrote no model into /trainyard/output" in condition(job, "Ready")["message"]
 
 
 def test_missing_data_ends_before_the_container_starts(jobs: Stage) -> None:

@@ -144,7 +144,7 @@ def test_a_gate_on_an_unknown_metric_fails_the_training_at_its_start(stage: Stag
     job = stage.wait_for_phase("gates-typo", "Failed", "Succeeded")
     assert job["status"]["attempts"][0]["exitCode"] == 64
     assert (
-        "spec.gates[0].metric mapee is no metric of task Regression; did you mean mape?"
+        "spec.gates[0].metric mapee is not a metric of task Regression; did you mean mape?"
         in (condition(job, "Ready")["message"])
     )
     assert stage.versions_of(job) == []

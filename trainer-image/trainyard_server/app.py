@@ -131,7 +131,7 @@ def _served(repository: OneModelRepository, name: str, number: str | None) -> Se
 
 def _require_ready(repository: OneModelRepository) -> None:
     if not repository.ready:
-        detail = "The server is about to end." if repository.draining else "It is being loaded."
+        detail = "The server is shutting down." if repository.draining else "The version is being loaded."
         raise ModelNotReady(repository.wanted.model, detail)
 
 

@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return run(settings)
     except TrainerError as error:
-        return _leave(error.code, str(error))
+        return _report_failure(error.code, str(error))
     except Exception as error:  # noqa: BLE001 - becomes the visible end of a crash
         LOGGER.exception("the server crashed")
-        return _leave(_CRASHED, f"{type(error).__name__}: {error}")
+        return _report_failure(_CRASHED, f"{type(error).__name__}: {error}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _leave(code: int, message: str) -> int:
+def _report_failure(code: int, message: str) -> int:
     """Write the reason to the log and to the termination message, where ``kubectl describe pod`` and the operator read
     it.
     """

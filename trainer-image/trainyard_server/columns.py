@@ -104,7 +104,7 @@ def _numbers(name: str, values: Sequence[Any]) -> Any:
     try:
         numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
     except OverflowError:
-        raise ColumnError(f"column {name!r} holds a number that is too large") from None
+        raise ColumnError(f"column {name!r} has a number that is too large") from None
     if np.isinf(numbers).any():
         raise ColumnError(
             f"column {name!r}, row {int(np.isinf(numbers).argmax()) + 1}: infinite values are not allowed"

@@ -64,7 +64,7 @@ def load_model(target: Target, store: ArtifactStore, work_dir: Path) -> LoadedMo
     folder = _fetch(target, manifest, body, store, kept)
     model = framework.load(folder)
     loaded = LoadedModel(target, manifest, columns_of(manifest, model), framework, model)
-    _try_out(loaded)
+    _check_golden_rows(loaded)
     return loaded
 
 
@@ -90,14 +90,18 @@ def _manifest_bytes(target: Target, store: ArtifactStore, kept: Path) -> bytes:
 def _manifest(target: Target, body: bytes, address: str) -> Manifest:
     manifest = parse_manifest(body, address)
     if manifest.model != target.model:
-        raise ConfigError(f"{target.uri} holds the model {manifest.model!r}, not {target.model!r}; correct the address")
+        raise ConfigError(
+            f"{target.uri} contains the model {manifest.model!r}, not {target.model!r}; correct the address"
+        )
     return manifest
 
 
 def _framework(manifest: Manifest) -> Framework:
     """Return the framework that saved the model. Only the library that it needs is imported, and only here."""
     if manifest.framework not in get_args(FrameworkName) or manifest.framework in OWN_CODE:
-        raise Unsupported(f"this server cannot serve models of framework {manifest.framework}; use an image that can")
+        raise Unsupported(
+            f"this server cannot serve models of framework {manifest.framework}; use an image that supports it"
+        )
     framework = framework_named(cast("FrameworkName", manifest.framework), forecast=manifest.task == "Forecast")
     if framework.format not in manifest.formats:
         raise Unsupported(
@@ -131,7 +135,7 @@ def _fetch(target: Target, manifest: Manifest, body: bytes, store: ArtifactStore
     return kept
 
 
-def _try_out(loaded: LoadedModel) -> None:
+def _check_golden_rows(loaded: LoadedModel) -> None:
     """Predict the golden rows. This warms up the model, and a difference shows that another library version runs."""
     golden = loaded.manifest.golden
     inputs, expected = golden.inputs, _outputs(golden.outputs, loaded.columns)
@@ -141,9 +145,9 @@ def _try_out(loaded: LoadedModel) -> None:
     if not difference <= golden.tolerance:
         libraries = ", ".join(f"{name} {version}" for name, version in sorted(loaded.manifest.libraries.items()))
         raise DataError(
-            f"version {loaded.target.version} of {loaded.target.model} does not reproduce its golden rows here: they "
-            f"differ by {difference:.3g}, allowed {golden.tolerance:g}; use an image with the libraries it was trained "
-            f"with ({libraries})"
+            f"version {loaded.target.version} of {loaded.target.model} does not reproduce its golden rows in "
+            f"this image: they differ by {difference:.3g}, more than {golden.tolerance:g}; use an image with "
+            f"the libraries of its training ({libraries})"
         )
 
 

@@ -47,7 +47,7 @@ class ServedModel(InferenceModel):  # type: ignore[misc]  # the SDK is not typed
             If ``MAX_PENDING`` requests are running or pending.
         """
         if self._pending >= MAX_PENDING:
-            raise Overloaded(f"{MAX_PENDING} requests are waiting already; try again later, or add replicas")
+            raise Overloaded(f"{MAX_PENDING} requests are already waiting; try again later, or add replicas")
         self._pending += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, self._respond, body)

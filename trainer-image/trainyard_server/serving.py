@@ -71,7 +71,7 @@ async def _run(settings: Settings) -> int:
     server = _Server(_config(settings, create_app(repository, metrics)), repository, settings.drain_seconds)
     listener = listen(settings.host, settings.port)
     LOGGER.info("loading version %d of %s from %s", target.version, target.model, target.uri)
-    loading = _in_a_thread_of_its_own(repository)
+    loading = _load_in_thread(repository)
     loading.add_done_callback(lambda done: _loaded(done, server, repository, metrics))
     await server.serve(sockets=[listener])
     if not loading.done():
@@ -93,7 +93,7 @@ def _config(settings: Settings, app: Any) -> uvicorn.Config:
     )
 
 
-def _in_a_thread_of_its_own(repository: OneModelRepository) -> "asyncio.Future[None]":
+def _load_in_thread(repository: OneModelRepository) -> "asyncio.Future[None]":
     """Load in a daemon thread. The event loop stays responsive, and the process can end before the load is complete."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()

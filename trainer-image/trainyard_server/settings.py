@@ -91,7 +91,7 @@ class Settings:
 def _required(environ: Mapping[str, str], name: str) -> str:
     value = environ.get(name, "").strip()
     if not value:
-        raise ConfigError(f"the variable {name} is not set; the ModelVersion's spec.artifact has what it needs")
+        raise ConfigError(f"the variable {name} is not set; take its value from spec.artifact of the ModelVersion")
     return value
 
 

@@ -71,17 +71,17 @@ def _by_name(inputs: Sequence[InferInput], columns: Sequence[Column]) -> dict[st
     sent: dict[str, InferInput] = {}
     for tensor in inputs:
         if tensor.name in sent:
-            raise InvalidInput(f"column {tensor.name!r} is sent twice; send each column once")
+            raise InvalidInput(f"the request contains column {tensor.name!r} twice; send each column once")
         if tensor.name not in wanted:
             near = difflib.get_close_matches(tensor.name, wanted, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it needs {_listed(wanted)}"
-            raise InvalidInput(f"the model knows no column {tensor.name!r}; {hint}")
+            hint = f"did you mean {near[0]!r}?" if near else f"the model needs {_listed(wanted)}"
+            raise InvalidInput(f"the model has no column {tensor.name!r}; {hint}")
         sent[tensor.name] = tensor
     missing = [name for name in wanted if name not in sent]
     if missing:
         raise InvalidInput(
-            f"the request lacks the column{'s' if len(missing) > 1 else ''} {_listed(missing)}; "
-            "send null for values that are not known"
+            f"the request has no column{'s' if len(missing) > 1 else ''} {_listed(missing)}; send null for "
+            "unknown values"
         )
     return sent
 
@@ -95,8 +95,8 @@ def _values(column: Column, tensor: InferInput) -> list[Any]:
     accepted = _ACCEPTED[column.type]
     if tensor.datatype not in accepted:
         raise InvalidInput(
-            f"column {column.name!r} is of type {column.type} and takes {_words(accepted)}; "
-            f"the request says {tensor.datatype}"
+            f"column {column.name!r} is of type {column.type} and accepts {_words(accepted)}; the request "
+            f"has {tensor.datatype}"
         )
     shape = list(tensor.shape)
     if len(shape) not in {1, 2} or shape[1:] not in ([], [1]):
@@ -105,12 +105,15 @@ def _values(column: Column, tensor: InferInput) -> list[Any]:
     if len(shape) == 2 and data and all(isinstance(row, list) and len(row) == 1 for row in data):
         data = [row[0] for row in data]
     if len(data) != shape[0]:
-        raise InvalidInput(f"column {column.name!r} has the shape {shape} and {len(data)} values; they must agree")
+        raise InvalidInput(
+            f"column {column.name!r} has the shape {shape} but {len(data)} values; send as many values as "
+            "the shape says"
+        )
     return list(data)
 
 
 def _words(datatypes: set[str]) -> str:
-    return "BYTES (text)" if datatypes == {"BYTES"} else "numbers (FP64, INT64, BOOL and their smaller ones)"
+    return "BYTES (text)" if datatypes == {"BYTES"} else "numbers (FP64, INT64, BOOL and their smaller types)"
 
 
 def _row_count(values: dict[str, list[Any]], max_rows: int) -> int:
@@ -119,8 +122,8 @@ def _row_count(values: dict[str, list[Any]], max_rows: int) -> int:
     for name in others:
         if len(values[name]) != rows:
             raise InvalidInput(
-                f"column {name!r} has {len(values[name])} rows and column {first!r} has {rows}; "
-                "they must be equally long"
+                f"column {name!r} has {len(values[name])} rows and column {first!r} has {rows}; send equally "
+                "many rows in each"
             )
     if rows > max_rows:
         raise InvalidInput(f"the request has {rows} rows, at most {max_rows} are allowed; send them in parts")
@@ -141,7 +144,7 @@ def encode_response(
     wanted = [output.name for output in request.request_outputs or ()] or list(by_name)
     for name in wanted:
         if name not in by_name:
-            raise InvalidInput(f"the model gives no output {name!r}; it gives {_listed(list(by_name))}")
+            raise InvalidInput(f"the model has no output {name!r}; its outputs are {_listed(list(by_name))}")
     response = InferResponse(
         response_id=request.id or str(uuid.uuid4()),
         model_name=model,

@@ -151,10 +151,10 @@ def translate_s3_error(error: Exception, what: str, uri: str) -> TrainerError:
         return _translate_response(error, what, uri)
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return NotPermitted(
-            f"{what}: no credentials for {uri}; name a Secret with {ACCESS_KEY} and {SECRET_KEY} in secretRef"
+            f"{what}: no credentials for {uri}; set secretRef to a Secret with {ACCESS_KEY} and {SECRET_KEY}"
         )
     if isinstance(error, BotoConnectionError | HTTPClientError):
-        return UpstreamUnavailable(f"{what}: the server of {uri} does not answer: {error}; check its endpoint")
+        return UpstreamUnavailable(f"{what}: the server of {uri} does not respond: {error}; check its endpoint")
     if isinstance(error, BotoCoreError):
         return ConfigError(f"{what}: {uri} cannot be used: {error}")
     return UpstreamUnavailable(f"{what}: {uri}: {type(error).__name__}: {error}")
@@ -167,13 +167,14 @@ def _translate_response(error: ClientError, what: str, uri: str) -> TrainerError
     if code == "NoSuchBucket":
         return InputMissing(f"{what}: the bucket {bucket!r} of {uri} does not exist; create it or correct the address")
     if any(word in code for word in _FULL):
-        return UpstreamUnavailable(f"{what}: the storage of {uri} is full or over its quota ({code}); make room")
+        return UpstreamUnavailable(f"{what}: the storage of {uri} is full or over its quota ({code}); free some space")
     if code in _REFUSED or _IDENTITY.search(code) or status in {401, 403}:
         return NotPermitted(
-            f"{what}: access to {uri} was refused ({code or status}); check the keys in its Secret and their rights"
+            f"{what}: access to {uri} was refused ({code or status}); check the keys in its Secret and their "
+            "permissions"
         )
     if code in _MISSING or status == 404:
         return InputMissing(f"{what}: {uri} does not exist; check the bucket and the key")
     if status in {400, 405, 501}:
         return ConfigError(f"{what}: the server of {uri} refused the request: {error}")
-    return UpstreamUnavailable(f"{what}: the server of {uri} answered {code or status}; it may work later")
+    return UpstreamUnavailable(f"{what}: the server of {uri} returned {code or status}; try again later")

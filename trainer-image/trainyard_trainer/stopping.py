@@ -19,19 +19,19 @@ def stop_on_signals() -> Callable[[], bool]:
     Process 1 has no default action for SIGTERM, so the handler of the second signal exits. Workers that are forked
     later inherit the handlers. They have nothing to save and end at the first signal.
     """
-    asked = threading.Event()
+    requested = threading.Event()
     owner = os.getpid()
 
     def handle(number: int, _: FrameType | None) -> None:
         if os.getpid() != owner:
             os._exit(128 + number)
-        if asked.is_set():
+        if requested.is_set():
             os._exit(ExitCode.INTERRUPTED)
-        asked.set()
+        requested.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
-    return asked.is_set
+    return requested.is_set
 
 
 def end_process(code: int) -> NoReturn:

@@ -234,4 +234,4 @@ def test_a_storage_that_does_not_respond_is_reported(own_model: Stored, tmp_path
     unused_endpoint = f"http://127.0.0.1:{free_port()}"
     code, message = load_in_process(own_model, tmp_path, **{meta.STORAGE_ENDPOINT_ENV: unused_endpoint})
     assert code == 69
-    assert "does not answer" in message
+    assert "does not respond" in message

@@ -122,16 +122,16 @@ def without(name: str) -> dict[str, Any]:
 
 
 BAD = {
-    "missing column": (without("x"), "the request lacks the column 'x'"),
-    "unknown column": (changed("x", name="y"), "the model knows no column 'y'; it needs 'x', 'open', 'shop [name]'"),
+    "missing column": (without("x"), "no column 'x'"),
+    "unknown column": (changed("x", name="y"), "no column 'y'; the model needs 'x', 'open', 'shop [name]'"),
     "misspelt column": (changed("shop [name]", name="shop name"), "did you mean 'shop [name]'?"),
     "column sent twice": (changed("x", name="open"), "column 'open' is sent twice"),
-    "text for numbers": (changed("x", datatype="BYTES"), "column 'x' is of type double and takes numbers"),
-    "numbers for text": (changed("shop [name]", datatype="FP64"), "column 'shop [name]' is of type string and takes"),
+    "text for numbers": (changed("x", datatype="BYTES"), "column 'x' is of type double and accepts numbers"),
+    "numbers for text": (changed("shop [name]", datatype="FP64"), "column 'shop [name]' is of type string and accepts"),
     "a text among numbers": (changed("x", data=[1, "two", 3]), "column 'x', row 2: 'two' is not a number"),
     "a number among texts": (changed("shop [name]", data=["a", 2, "b"]), "column 'shop [name]', row 2: 2 is not text"),
     "an object as value": (changed("x", data=[1, {"a": 1}, 3]), "column 'x', row 2: {'a': 1} is not a number"),
-    "too large a number": (changed("x", data=[10**400, 1, 2]), "column 'x' holds a number that is too large"),
+    "too large a number": (changed("x", data=[10**400, 1, 2]), "column 'x' has a number that is too large"),
     "ragged": (changed("x", shape=[2], data=[1, 2]), "column 'open' has 3 rows and column 'x' has 2"),
     "shape and data differ": (changed("x", shape=[4]), "column 'x' has the shape [4] and 3 values"),
     "a matrix": (changed("x", shape=[3, 2], data=[1] * 6), "column 'x' has the shape [3, 2]; send one value per row"),
@@ -143,11 +143,11 @@ BAD = {
     ),
     "no inputs": ({"id": "1"}, "inputs: is required"),
     "no datatype": ({"inputs": [{"name": "x", "shape": [1], "data": [1]}]}, "inputs[0].datatype: is required"),
-    "unknown datatype": (changed("x", datatype="COMPLEX"), "the request says COMPLEX"),
+    "unknown datatype": (changed("x", datatype="COMPLEX"), "the request has COMPLEX"),
     "half precision": (changed("x", datatype="FP16"), "x"),
     "unknown output": (
         {**valid_request(), "outputs": [{"name": "p"}]},
-        "the model gives no output 'p'; it gives 'prediction'",
+        "no output 'p'; its outputs are 'prediction'",
     ),
     "a list": ([], "Input should be an object"),
 }

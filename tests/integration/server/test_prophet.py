@@ -61,7 +61,7 @@ def test_times_may_be_far_in_the_future_and_in_any_time_zone(forecaster_server: 
         (request_for(["2026-08-01", None], ["bread"] * 2), "column 'date', row 2: None is not a time"),
         (request_for([20260801], ["bread"]), "column 'date', row 1: 20260801 is not a time"),
         (request_for(["9999-01-01"], ["bread"]), "column 'date', row 1: '9999-01-01' is not a time"),
-        ({"inputs": request_for(DAYS, ["bread"] * 10)["inputs"][:1]}, "the request lacks the column 'product'"),
+        ({"inputs": request_for(DAYS, ["bread"] * 10)["inputs"][:1]}, "no column 'product'"),
     ],
     ids=["unknown series", "no series", "no time", "missing time", "a number", "too far", "series column missing"],
 )

@@ -58,7 +58,7 @@ def test_validate_accepts_a_good_specification(tmp_path: Path) -> None:
     file = job_file(tmp_path, **regression("file:///not/there.csv"))
     code, out, err = call("validate", "-f", file)
     assert (code, err) == (0, "")
-    assert out == f"{file}: the specification of line is good (LightGBM, Regression)\n"
+    assert out == f"{file}: the specification of line is valid (LightGBM, Regression)\n"
 
 
 def test_validate_checks_what_this_machine_cannot_train(tmp_path: Path) -> None:
@@ -152,9 +152,9 @@ def test_a_missing_version_is_reported(
     command: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments, said in (
-        ([str(tmp_path)], "holds no version of any model"),
-        ([str(tmp_path / "none")], "is no folder"),
-        ([str(trained), "--model", "line", "--version", "9"], "holds no version 9 of model line"),
+        ([str(tmp_path)], "contains no version of any model"),
+        ([str(tmp_path / "none")], "is not a folder"),
+        ([str(trained), "--model", "line", "--version", "9"], "contains no version 9 of model line"),
     ):
         assert main([command, *arguments]) == 66
         assert said in capsys.readouterr().err
@@ -210,7 +210,7 @@ def test_inspect_reports_a_missing_or_different_manifest(trained: Path, tmp_path
     (versions / "version.json").write_text(json.dumps(record))
     code, out, err = call("inspect", tmp_path / "out")
     assert (code, out) == (66, "")
-    assert "is gone: the version's run is not in this folder" in err
+    assert "the run of the version is not in this folder" in err
     (tmp_path / "out" / record["run"]).mkdir(parents=True)
     (tmp_path / "out" / record["run"] / "manifest.json").write_text("{}")
     assert main(["inspect", str(tmp_path / "out")]) == 65

@@ -102,7 +102,7 @@ def test_a_forecast_of_several_series_is_registered(pod: Pod, upload: Upload) ->
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("pass", "left no model"),
+        ("pass", "wrote no model"),
         (TRAIN.replace('json.dumps({"mae"', '"{" + json.dumps({"mae"'), "metrics.json, line 1"),
         (TRAIN + "\n(output / 'link').symlink_to('/etc/passwd')", "a symbolic link"),
     ],

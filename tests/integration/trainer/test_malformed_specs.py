@@ -34,10 +34,10 @@ class BadFile:
 
 
 BAD_FILES = [
-    BadFile("empty file", "holds 0 objects of kind TrainingJob", "", ""),
-    BadFile("no object", "holds 0 objects of kind TrainingJob", "", "- framework: LightGBM\n"),
-    BadFile("another kind", "holds 0 objects of kind TrainingJob", "kind: TrainingJob", "kind: Trainingjob"),
-    BadFile("two objects", "holds 2 objects of kind TrainingJob", "", GOOD + "---" + GOOD),
+    BadFile("empty file", "contains 0 objects of kind TrainingJob", "", ""),
+    BadFile("no object", "contains 0 objects of kind TrainingJob", "", "- framework: LightGBM\n"),
+    BadFile("another kind", "contains 0 objects of kind TrainingJob", "kind: TrainingJob", "kind: Trainingjob"),
+    BadFile("two objects", "contains 2 objects of kind TrainingJob", "", GOOD + "---" + GOOD),
     BadFile("another version", "apiVersion is 'trainyard.dev/v1'", "/v1alpha1", "/v1"),
     BadFile("tabs", "is not YAML", "  framework", "\tframework"),
     BadFile("open bracket", "is not YAML", "{name: job}", "{name: job"),
@@ -46,7 +46,7 @@ BAD_FILES = [
         "a tag", "is not YAML: could not determine a constructor", "target: y", "target: !!python/name:os.system y"
     ),
     BadFile("an unknown alias", "is not YAML: found undefined alias", "target: y", "target: *y"),
-    BadFile("a key twice", "the key 'target' stands twice", "    target: y", "    target: y\n    target: z"),
+    BadFile("a key twice", "the key 'target' occurs twice", "    target: y", "    target: y\n    target: z"),
     BadFile("no name", "metadata.name: is required", "{name: job}", "{}"),
     BadFile("a number as name", "metadata.name: Input should be a valid string", "{name: job}", "{name: 5}"),
     BadFile("a long name", "metadata.name: must be at most 52 characters", "{name: job}", "{name: %s}" % ("a" * 53)),
@@ -202,21 +202,22 @@ SCRIPTS = [
     bad_spec("two scripts", 64, "exactly one of", framework="Script", script={"inline": "x", "uri": "https://x"}),
     bad_spec("an empty script", 64, "spec.script.inline", framework="Script", script={"inline": ""}),
     bad_spec("no such script", 66, "gone.py", framework="Script", script={"uri": "file:///nowhere/gone.py"}),
-    bad_script("a search", 78, "spec.search is not for framework Script", "pass", search={"trials": 3}),
+    bad_script("a search", 78, "spec.search is not supported for framework Script", "pass", search={"trials": 3}),
     bad_script("syntax", 1, "SyntaxError", "def x(:\n"),
     bad_script("an exception", 1, "ValueError: no rows", "raise ValueError('no rows')"),
     bad_script("an unknown library", 1, "ModuleNotFoundError", "import nothing_like_it"),
     bad_script("its own code", 64, "exit code 64", "raise SystemExit(64)"),
-    bad_script("nothing left", 65, "left no model", "pass"),
+    bad_script("nothing left", 65, "wrote no model", "pass"),
     bad_script("no metrics", 65, "metrics.json", LEAVE),
     bad_script("broken metrics", 65, "metrics.json", LEAVE + "(out / 'metrics.json').write_text('{')"),
-    bad_script(
-        "a list of metrics", 65, "metrics.json holds a list", LEAVE + "(out / 'metrics.json').write_text('[1]')"
-    ),
+    bad_script("a list of metrics", 65, "metrics.json contains a list", LEAVE + "(out / 'metrics.json').write_text('[1]')"),
     bad_script("no finite metric", 65, "no finite", LEAVE + "(out / 'metrics.json').write_text('{\"mae\": NaN}')"),
     bad_script("text as metric", 65, "mae is", LEAVE + "(out / 'metrics.json').write_text('{\"mae\": \"low\"}')"),
     bad_script(
-        "a strange name", 65, "is no name of a metric", LEAVE + "(out / 'metrics.json').write_text('{\"1 2\": 1}')"
+        "a strange name",
+        65,
+        "is not a valid name of a metric",
+        LEAVE + "(out / 'metrics.json').write_text('{\"1 2\": 1}')",
     ),
     bad_script(
         "metrics alone", 65, "no model", LEAVE.replace("model.txt", "metrics.json").replace('"model"', "'{\"mae\": 1}'")

@@ -152,7 +152,7 @@ def test_credentials_come_from_the_mounted_secret(
         (secret / "MLFLOW_TRACKING_PASSWORD").write_text("a wrong one")
         code, result = train(config_of(tmp_path, uri, "secret"), tmp_path, secret)
         assert code == 0
-        assert f"MLflow was not told all of it by the server {uri}" in warning_of(result)
+        assert f"not completely logged to MLflow by the server {uri}" in warning_of(result)
         assert "401" in warning_of(result)
         (secret / "MLFLOW_TRACKING_PASSWORD").write_text(f"{PASSWORD}\n")
         code, result = train(config_of(tmp_path, uri, "secret"), tmp_path, secret)
@@ -170,7 +170,7 @@ def test_a_server_that_is_down_gives_a_warning(tmp_path: Path, caplog: pytest.Lo
         uri = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         code, result = train(config_of(tmp_path, uri, "down"), tmp_path)
     assert (code, result.outcome) == (0, "Succeeded")
-    assert f"MLflow was not told all of it by the server {uri}" in warning_of(result)
+    assert f"not completely logged to MLflow by the server {uri}" in warning_of(result)
     assert warning_of(result) in caplog.text
 
 
@@ -191,7 +191,7 @@ def test_a_server_that_does_not_respond_delays_the_job_only_briefly(
 def test_an_unsupported_address_gives_a_warning(uri: str, tmp_path: Path) -> None:
     code, result = train(config_of(tmp_path, uri, "none"), tmp_path)
     assert code == 0
-    assert "is no http:// or https:// address" in warning_of(result)
+    assert "is not an http:// or https:// address" in warning_of(result)
     assert "pass@" not in json.dumps(result.to_json())
 
 

@@ -82,12 +82,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 HEADINGS = {
-    "trained": {"line", "Predicted and actual", "What the model looks at", "What the model costs to use"},
+    "trained": {"line", "Predicted and actual", "Feature importance", "Cost of predictions"},
     "profile": {"line: the data", "Columns", "Findings"},
     "forecast": {"demand", "All series together", "The worst forecasts", "The best forecasts", "Search"},
     "ahead": {"Forecast of the next 28 steps", "Backtest: 4 cutoffs, 7 steps apart", "By cutoff"},
-    "numbers": {"Predicted and actual", "What the model looks at"},
-    "classes": {"What was called what", "How well classes are told apart"},
+    "numbers": {"Predicted and actual", "Feature importance"},
+    "classes": {"Confusion matrix", "Separation of the classes"},
 }
 CHARTS = {"trained": 3, "profile": 3, "forecast": 12, "ahead": 12 + 2 + 2, "numbers": 3, "classes": 2}
 

@@ -131,8 +131,8 @@ def test_import_reports_a_changed_file(pod: Pod, upload: Upload, command: Comman
     arguments = ("import", PREFIX, "--endpoint", pod.store.endpoint, "--model", f"model-{pod.uid}")
     code, text, reported = command(*arguments)
     assert (code, text) == (65, "")
-    assert "report.html has 5 bytes, registered were" in reported
-    assert "1 could not be made again" in reported
+    assert "report.html has 5 bytes instead of" in reported
+    assert "1 could not be rebuilt" in reported
     code, text, reported = command(*arguments, "--list")
     assert code == 65
     assert "Broken" in text
@@ -141,7 +141,7 @@ def test_import_reports_a_changed_file(pod: Pod, upload: Upload, command: Comman
 def test_import_reports_an_empty_prefix(command: Command, object_store: ObjectStore) -> None:
     code, text, reported = command("import", f"s3://{BUCKET}/nowhere", "--endpoint", object_store.endpoint)
     assert (code, text) == (66, "")
-    assert reported == f"s3://{BUCKET}/nowhere/ holds no model; name the storage.uri of the jobs\n"
+    assert reported == f"s3://{BUCKET}/nowhere/ contains no model; give the storage.uri of the jobs\n"
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_prune_removes_only_what_the_cluster_does_not_use(
     kubectl("create", "-f", "-", stdin=text)
     for grace in ("7", "0"):  # 7: too young; 0: old enough, but in use
         code, said, reported = prune(*only, "--grace-days", grace, "--delete")
-        assert (code, said, reported) == (0, "1 models looked at: there is nothing to remove\n", "")
+        assert (code, said, reported) == (0, "1 models checked: there is nothing to remove\n", "")
     kubectl("delete", "mv", "-n", NAMESPACE, f"{model}-v1")
 
     later = ("--no-version-in-use", "--grace-days", "0")
@@ -186,7 +186,7 @@ def test_prune_removes_only_what_the_cluster_does_not_use(
     assert "removed" in said
     code, text, reported = command("import", PREFIX, "--endpoint", pod.store.endpoint, *only)
     assert (code, text) == (0, "")
-    assert "version 1: its files were removed by prune; the number stays taken" in reported
+    assert "version 1: prune has removed its files" in reported
 
 
 def test_a_list_is_read_page_by_page(
@@ -216,7 +216,7 @@ def test_prune_removes_nothing_without_the_right_to_list(
     pod_command = Command({**command.environ, **service_account(kubectl, crds, "default", tmp_path)})
     code, said, reported = pod_command("prune", PREFIX, "--endpoint", object_store.endpoint, "--delete")
     assert (code, said) == (77, "")
-    assert "the API server answered 403 to a list of trainingjobs in shop" in reported
+    assert "the API server returned 403 for a list of trainingjobs in shop" in reported
 
 
 def test_prune_removes_nothing_without_the_api_server(
@@ -225,7 +225,7 @@ def test_prune_removes_nothing_without_the_api_server(
     pod_command = Command({**command.environ, **account, PORT_ENV: "1"})
     code, said, reported = pod_command("prune", PREFIX, "--endpoint", object_store.endpoint, "--delete")
     assert (code, said) == (69, "")
-    assert "what is in use is not known" in reported
+    assert "the objects in use are unknown" in reported
 
 
 def test_prune_can_read_the_objects_in_use_from_a_file(
@@ -240,11 +240,11 @@ def test_prune_can_read_the_objects_in_use_from_a_file(
     file.write_text(kubectl("get", "mv,tj,md", "-n", namespace, "-o", "yaml"))
     kubectl("delete", "mv", "-n", namespace, f"{model}-v1")
     arguments = ("prune", *location, "--namespace", namespace, "--in-use", str(file), "--grace-days", "0", "--delete")
-    assert command(*arguments) == (0, "1 models looked at: there is nothing to remove\n", "")
+    assert command(*arguments) == (0, "1 models checked: there is nothing to remove\n", "")
     file.write_text("kind: List\nitems: []\n")
     code, said, reported = command(*arguments)
     assert (code, said) == (65, "")
-    assert "what is in use is not known" in reported
+    assert "the objects in use are unknown" in reported
     file.write_text("- 1\n- 2\n")
     assert command(*arguments)[0] == 65
 

@@ -94,7 +94,7 @@ def test_the_manifest_comes_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "said"),
     [
-        ({"model": "weather"}, ConfigError, "holds the model 'weather', not 'demand'"),
+        ({"model": "weather"}, ConfigError, "model 'weather', not 'demand'"),
         ({"framework": "Container"}, Unsupported, "cannot serve models of framework Container"),
         ({"formats": ["lightgbm-onnx"]}, Unsupported, "lightgbm-onnx, this server reads lightgbm-text"),
         ({"schemaVersion": 2}, DataError, "is not a manifest of this release"),

@@ -78,7 +78,7 @@ class StoredCheckpoints:
     def _key(self, name: str) -> str:
         quoted = quote(name, safe="")
         if not 0 < len(quoted) <= _NAME_LENGTH or name.startswith("."):
-            raise ValueError(f"{name!r} is too long for a checkpoint, or begins with a dot: use a digest of it")
+            raise ValueError(f"the checkpoint name {name!r} is too long or begins with a dot: use a digest of the name")
         return f"{self._folder}/{quoted}"
 
 
@@ -113,7 +113,7 @@ def remove_checkpoints(store: ArtifactStore, keys: ModelKeys, uid: str) -> None:
         ]
         store.remove(found)
     except TrainerError as error:
-        LOGGER.info("the checkpoints in %s stay there, nobody needs them: %s", store.address(top), error)
+        LOGGER.info("the checkpoints in %s could not be removed; you can delete them: %s", store.address(top), error)
 
 
 def _version(distribution: str) -> str:

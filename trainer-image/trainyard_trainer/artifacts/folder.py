@@ -97,7 +97,7 @@ class FolderStore:
     def walk(self, prefix: str) -> Iterator[Stored]:
         """Walk a folder. Files that are removed in the meantime are left out."""
         with self._errors("listing", prefix):
-            for folder, _, names in os.walk(self._root / prefix, onerror=_unless_gone):
+            for folder, _, names in os.walk(self._root / prefix, onerror=_ignore_missing):
                 for name in names:
                     path = Path(folder) / name
                     with suppress(FileNotFoundError):
@@ -135,7 +135,7 @@ class FolderStore:
             raise _translate(error, act, self.address(key)) from error
 
 
-def _unless_gone(error: OSError) -> None:
+def _ignore_missing(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
 
@@ -155,7 +155,7 @@ def _translate(error: OSError, act: str, address: str) -> TrainerError:
     if error.errno in _NO_LINKS:
         return Unsupported(f"{what}: this file system has no hard links ({error.strerror}); use another volume or S3")
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return UpstreamUnavailable(f"{what}: the volume is full ({error.strerror}); make room")
+        return UpstreamUnavailable(f"{what}: the volume is full ({error.strerror}); free some space")
     if error.errno == errno.ENOENT:
         return InputMissing(f"{what}: no such file; it may have been deleted")
     return UpstreamUnavailable(f"{what}: {error.strerror or error}")

@@ -112,7 +112,7 @@ class Measurements(WireModel):
     onnx_max_difference: float | None = None
 
 
-class Asked(WireModel):
+class VersionRequest(WireModel):
     """The requests of the TrainingJob for its version, and how the artifact is reached.
 
     The ModelVersion has them too.
@@ -167,7 +167,7 @@ class Manifest(WireModel):
     split: SplitInfo | None = None
     """Missing in manifests of older releases and of user code."""
     comparison: Comparison | None = None
-    asked: Asked | None = None
+    asked: VersionRequest | None = None
     """Missing in runs of older releases."""
     series: SeriesCount | None = None
     device: str

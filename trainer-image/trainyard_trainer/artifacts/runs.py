@@ -83,8 +83,8 @@ def upload_files(store: ArtifactStore, folder: str, output: Path, paths: list[st
         size = store.size(f"{folder}/{entry.path}")
         if size != entry.size:
             raise UpstreamUnavailable(
-                f"{store.address(f'{folder}/{entry.path}')} has {size} bytes after writing {entry.size}: "
-                "the storage lost data"
+                f"{store.address(f'{folder}/{entry.path}')} has {size} bytes after writing {entry.size}: the "
+                "storage lost data; check the storage"
             )
     return entries
 
@@ -102,4 +102,6 @@ def put_manifest(store: ArtifactStore, folder: str, body: bytes) -> None:
     # A rejected put is fine if the content is equal: the response to the first put may have been lost, and then
     # retried.
     if not store.put_if_absent(key, body) and store.get(key) != body:
-        raise FileExistsError(f"{store.address(key)} was written by someone else")
+        raise FileExistsError(
+            f"{store.address(key)} was written by another process; do not write to the folder of a running job"
+        )

@@ -45,7 +45,7 @@ class S3Store:
     def __init__(self, client: Any, uri: str, encryption: str = "", kms_key: str = "") -> None:
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         if not bucket:
-            raise ConfigError(f"storage.uri {uri} names no bucket: write s3://<bucket>/<prefix>")
+            raise ConfigError(f"storage.uri {uri} has no bucket: write s3://<bucket>/<prefix>")
         self._client = client
         self._bucket = bucket
         self._prefix = prefix.strip("/")

@@ -43,7 +43,7 @@ def open_run(artifact: Artifact, storage: Storage, env: Environment) -> StoredRu
     address = store.address(f"{folder}/{MANIFEST}")
     body = store.get(f"{folder}/{MANIFEST}")
     if body is None:
-        raise InputMissing(f"{address} is gone; restore it")
+        raise InputMissing(f"{address} is missing; restore it")
     if sha256_of(body) != artifact.manifest_sha256.removeprefix("sha256:"):
-        raise DataError(f"{address} is not what was registered, it was changed since; restore it")
+        raise DataError(f"{address} was changed after it was registered; restore it")
     return StoredRun(store, folder, parse_manifest(body, address))

@@ -155,8 +155,8 @@ def claim_version(store: ArtifactStore, keys: ModelKeys, uid: str, run: Finished
     record = read_record(store, keys, number) or _write_record(store, keys, uid, number, run)
     if record.job_uid != uid or run.manifest.version not in (None, number):
         raise DataError(
-            f"version {run.manifest.version or number} was reserved for this job, and a trainer of an older release "
-            "has taken it; create a new TrainingJob"
+            f"a trainer of an older release took version {run.manifest.version or number}, which was "
+            "reserved for this job; create a new TrainingJob"
         )
     return record
 
@@ -171,7 +171,9 @@ def _owner(store: ArtifactStore, keys: ModelKeys, uid: str, number: int) -> str:
         return uid
     found = _reserved_by(store, keys, number)
     if found is None:
-        raise InputMissing(f"{store.address(key)} was deleted while a version was claimed; create a new TrainingJob")
+        raise InputMissing(
+            f"{store.address(key)} was deleted while the job registered its version; create a new TrainingJob"
+        )
     return found
 
 
@@ -192,14 +194,13 @@ def registered_run(store: ArtifactStore, record: VersionRecord) -> FinishedRun:
     body = store.get(f"{record.run}/{MANIFEST}")
     if body is None:
         raise InputMissing(
-            f"version {record.version} was registered before, but {address} is gone; "
-            "restore it, or create a new TrainingJob"
+            f"version {record.version} is registered, but {address} is missing; restore it, or create a new TrainingJob"
         )
     run = read_run(store, record.run, body)
     if run.manifest_sha256 != record.manifest_sha256:
         raise DataError(
-            f"{address} is not what version {record.version} was registered with, it was changed since; "
-            "restore it, or create a new TrainingJob"
+            f"{address} was changed after version {record.version} was registered; restore it, or create a "
+            "new TrainingJob"
         )
     return run
 
@@ -222,7 +223,7 @@ def _write_intent(store: ArtifactStore, keys: ModelKeys, uid: str, ordinal: int)
     written = _read_intent(store, keys, uid, ordinal)
     if written is None:
         raise InputMissing(
-            f"{store.address(keys.intent(uid, ordinal))} was deleted while a version was claimed; "
+            f"{store.address(keys.intent(uid, ordinal))} was deleted while the job registered its version; "
             "create a new TrainingJob"
         )
     return written
@@ -249,7 +250,8 @@ def _write_record(store: ArtifactStore, keys: ModelKeys, uid: str, number: int, 
     other = read_record(store, keys, number)
     if other is None:
         raise InputMissing(
-            f"{store.address(keys.version(number))} was deleted while a version was claimed; create a new TrainingJob"
+            f"{store.address(keys.version(number))} was deleted while the job registered its version; create "
+            "a new TrainingJob"
         )
     return other
 

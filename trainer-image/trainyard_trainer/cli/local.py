@@ -37,13 +37,13 @@ class _StrictLoader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         twice = [key for key in keys if keys.count(key) > 1 and key != "<<"]
         if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} occurs twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
 def _is_short(name: str) -> str:
     if len(name) > _NAME_LENGTH:
-        raise ValueError(f"must be at most {_NAME_LENGTH} characters, as the names of its Jobs are longer")
+        raise ValueError(f"must be at most {_NAME_LENGTH} characters, because the names of its Jobs are longer")
     return name
 
 
@@ -119,9 +119,9 @@ def _the_training_job(path: Path) -> dict[str, Any]:
     ]
     if len(jobs) != 1:
         raise ConfigError(
-            f"{path} holds {len(jobs)} objects of kind {TRAINING_JOB.kind}; a local run takes exactly one"
+            f"{path} contains {len(jobs)} objects of kind {TRAINING_JOB.kind}; a local run needs exactly one"
         )
     version = jobs[0].get("apiVersion")
     if version != API_VERSION:
-        raise ConfigError(f"{path}: apiVersion is {version!r}, expected {API_VERSION!r}")
+        raise ConfigError(f"{path}: apiVersion is {version!r}; write {API_VERSION!r}")
     return jobs[0]

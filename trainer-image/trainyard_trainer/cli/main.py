@@ -48,34 +48,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="trainyard-trainer",
-        description="Train one model. Without a command: the job of this pod, from TRAINYARD_CONFIG_DIR/config.json.",
-        epilog="Exit codes: 0 good, 64 wrong specification, 65 wrong data, 66 not there, 69 a server is away, "
-        "75 interrupted, 77 not permitted, 78 not supported.",
+        description=(
+            "Train one model. Without a command: run the job of this pod, from TRAINYARD_CONFIG_DIR/config.json."
+        ),
+        epilog=(
+            "Exit codes: 0 success, 64 invalid specification, 65 invalid data, 66 input missing, 69 server "
+            "unavailable, 75 interrupted, 77 not permitted, 78 not supported."
+        ),
     )
     parser.add_argument("--version", action="version", version=f"trainyard-trainer {version('trainyard')}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     run = commands.add_parser("run", help="train a TrainingJob from a YAML file on this machine, without a cluster")
-    validate = commands.add_parser("validate", help="judge a TrainingJob without training it")
+    validate = commands.add_parser("validate", help="check a TrainingJob without training it")
     for command in (run, validate):
         command.add_argument("-f", "--file", type=Path, required=True, metavar="JOB.yaml", help="one TrainingJob")
-    run.add_argument("--output", type=Path, required=True, metavar="DIR", help="where models and result.json go")
-    run.add_argument("--resume", action="store_true", help="go on with the last run of this model that was stopped")
-    validate.add_argument("--data", action="store_true", help="read the data too, and tell what is wrong with it")
-    report = commands.add_parser("report", help="show the metrics of the newest version and where its report lies")
-    inspect = commands.add_parser("inspect", help="show what a version is, and check its files against its manifest")
+    run.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for models and result.json")
+    run.add_argument("--resume", action="store_true", help="continue the last run of this model that was stopped")
+    validate.add_argument("--data", action="store_true", help="also read the data and report its problems")
+    report = commands.add_parser("report", help="show the metrics of the newest version and the path of its report")
+    inspect = commands.add_parser("inspect", help="show a version, and check its files against its manifest")
     for command in (report, inspect):
         command.add_argument("folder", type=Path, metavar="DIR", help="the --output of run, or the folder of one run")
-        command.add_argument("--model", metavar="NAME", help="of several models in the folder")
-        command.add_argument("--version", dest="number", type=int, metavar="N", help="instead of the newest")
+        command.add_argument("--model", metavar="NAME", help="name of the model, if the folder has several")
+        command.add_argument(
+            "--version", dest="number", type=int, metavar="N", help="version number; default: the newest"
+        )
     report.add_argument("--open", action="store_true", help="open the report in a browser")
     for name, text, add in (
         ("import", "write the ModelVersions of a storage as YAML, for a cluster that has lost them", add_import),
-        ("prune", "remove from a storage what nothing uses: shows it only, unless --delete", add_prune),
-        ("logs", "print what the pods of a TrainingJob have logged", add_logs),
+        ("prune", "show the unused objects of a storage, and remove them with --delete", add_prune),
+        ("logs", "print the logs of the pods of a TrainingJob", add_logs),
     ):
         add(commands.add_parser(name, help=text, description=text))
-    commands.add_parser("fetch", help="in a pod of framework Container: lay the data out for the user's container")
-    commands.add_parser("register", help="in a pod of framework Container: register what the user's container left")
+    commands.add_parser("fetch", help="in a pod of framework Container: write the input files for the user's container")
+    commands.add_parser("register", help="in a pod of framework Container: register the output of the user's container")
     return parser
 
 
@@ -101,7 +107,7 @@ def _print_findings(options: argparse.Namespace) -> int:
         return error.code
     print(text, end="")
     if not good:
-        print("the files marked above are not those that were registered: do not use them", file=sys.stderr)
+        print("the files marked above are not the registered ones: do not use them", file=sys.stderr)
     return ExitCode.OK if good else ExitCode.BAD_DATA
 
 

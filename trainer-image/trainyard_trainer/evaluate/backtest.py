@@ -104,20 +104,20 @@ def _first(name: str, table: pd.DataFrame) -> pd.DataFrame:
 @np.errstate(divide="ignore", invalid="ignore")  # undefined values are NaN
 def _grouped(rows: pd.DataFrame, codes: npt.NDArray[Any]) -> pd.DataFrame:
     """Return the metrics of each group. ``codes`` are the group numbers, from 0 without gaps."""
-    actual, said, naive = (rows[name].to_numpy(np.float64) for name in ("actual", "predicted", "baseline"))
+    actual, predicted, naive = (rows[name].to_numpy(np.float64) for name in ("actual", "predicted", "baseline"))
     count = np.bincount(codes)
 
     def total(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.asarray(np.bincount(codes, weights=values), dtype=np.float64)
 
-    loss, beside = total(np.abs(actual - said)), total(np.abs(actual - naive))
+    loss, baseline_loss = total(np.abs(actual - predicted)), total(np.abs(actual - naive))
     return pd.DataFrame(
         {
             "rows": count,
             "mae": loss / count,
-            "baseline": beside / count,
-            "skill": np.where(beside > 0, 1 - loss / beside, np.nan),
+            "baseline": baseline_loss / count,
+            "skill": np.where(baseline_loss > 0, 1 - loss / baseline_loss, np.nan),
             "wape": loss / total(np.abs(actual)),
-            "bias": total(said - actual) / count,
+            "bias": total(predicted - actual) / count,
         }
     )

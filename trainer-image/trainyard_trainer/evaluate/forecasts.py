@@ -89,7 +89,7 @@ def judge_rows(holdout: pd.DataFrame, baseline: str = "") -> Judgement:
     series = holdout["series"].to_numpy(dtype=object)
     starts = np.flatnonzero(np.concatenate([[True], series[1:] != series[:-1]]))
     scales = holdout[[SCALE, SQUARE_SCALE]].to_numpy(dtype=np.float64)[starts]
-    of_model, of_naive = (_series_scores(actual, said, starts, scales) for said in (predicted, naive))
+    of_model, of_naive = (_series_scores(actual, values, starts, scales) for values in (predicted, naive))
     of_model[names.SKILL], of_naive[names.SKILL] = _skills(of_model["mae"], of_naive["mae"]), np.zeros(len(starts))
     by_series = _table(series[starts], of_model, of_naive)
     volume = np.add.reduceat(np.abs(actual), starts)
@@ -167,12 +167,12 @@ def _means(of_series: dict[str, Floats], volume: Floats) -> dict[str, float]:
 
 
 def _notes(of_series: dict[str, Floats], skill: float | None) -> list[str]:
-    notes = [] if skill is not None else ["skill is undefined: the baseline makes no error"]
+    notes = [] if skill is not None else ["skill is undefined: the baseline has no error"]
     unscaled = int((~np.isfinite(of_series["mase"])).sum())
     if unscaled:
         notes.append(
-            f"mase and rmsse leave out {unscaled} of {len(of_series['mase'])} series, whose training part is never "
-            "unlike one season earlier, or has no two rows a season apart"
+            f"mase and rmsse leave out {unscaled} of {len(of_series['mase'])} series: in the training part, "
+            "all values equal those one season earlier, or no two rows are a season apart"
         )
     return notes
 

@@ -49,7 +49,7 @@ def point_scores(actual: Floats, predicted: Floats) -> Scores:
         metrics["mape"] = float(np.mean(errors[nonzero] / np.abs(actual[nonzero])))
         metrics["wape"] = float(errors.sum() / np.abs(actual).sum())
         if not nonzero.all():
-            notes.append(f"mape rests on the {nonzero.mean():.1%} of the rows whose value is not 0")
+            notes.append(f"mape uses only the {nonzero.mean():.1%} of the rows whose value is not 0")
     else:
         notes.append("mape and wape are undefined: every value of the holdout is 0")
     spread = float(np.sum((actual - actual.mean()) ** 2))
@@ -69,10 +69,10 @@ def binary_scores(actual: Integers, probability: Floats, threshold: float) -> Sc
     positive = actual == 1
     scores = {"threshold": threshold, "log_loss": _log_loss(np.where(positive, probability, 1 - probability))}
     scores["brier"] = _brier(positive, probability)
-    scores |= _binary_called(actual, probability >= threshold)
-    scores |= _at_one_half(_binary_called(actual, probability >= 0.5))
+    scores |= _binary_predicted(actual, probability >= threshold)
+    scores |= _at_one_half(_binary_predicted(actual, probability >= 0.5))
     if positive.all() or not positive.any():
-        return Scores(only_finite(scores), ("auc is undefined: the holdout holds one class only",))
+        return Scores(only_finite(scores), ("auc is undefined: the holdout has only one class",))
     cuts = Cuts.of(positive, probability)
     scores["auc"] = area_under_roc(cuts)
     scores["average_precision"] = average_precision(cuts)
@@ -100,7 +100,7 @@ def multiclass_scores(actual: Integers, probabilities: Floats) -> Scores:
     the rest.
     """
     classes = probabilities.shape[1]
-    scores = _mean_called(actual, probabilities.argmax(axis=1), classes)
+    scores = _mean_predicted(actual, probabilities.argmax(axis=1), classes)
     scores["log_loss"] = _log_loss(probabilities[np.arange(len(actual)), actual])
     aucs = [
         area_under_roc(Cuts.of(actual == k, probabilities[:, k]))
@@ -108,7 +108,7 @@ def multiclass_scores(actual: Integers, probabilities: Floats) -> Scores:
         if 0 < (actual == k).sum() < len(actual)
     ]
     absent = classes - len(aucs)
-    notes = (f"auc leaves out {absent} classes that the holdout does not hold",) if absent else ()
+    notes = (f"auc leaves out {absent} classes that do not occur in the holdout",) if absent else ()
     if aucs:
         scores["auc"] = float(np.mean(aucs))
     return Scores(only_finite(scores), notes)
@@ -119,37 +119,39 @@ def prior_scores(actual: Integers, prior: Floats) -> dict[str, float]:
 
     This needs no sort of the rows.
     """
-    called = np.full(len(actual), prior.argmax())
+    predicted = np.full(len(actual), prior.argmax())
     scores = {"log_loss": float(-np.log(prior[actual]).mean())}
     if len(np.unique(actual)) > 1:
         scores["auc"] = 0.5
     if len(prior) > 2:
-        return scores | _mean_called(actual, called, len(prior))
+        return scores | _mean_predicted(actual, predicted, len(prior))
     scores["brier"] = _brier(actual == 1, float(prior[1]))
     if "auc" in scores:
         scores["average_precision"] = float(np.mean(actual == 1))
-    at_one_half = _binary_called(actual, called == 1)
+    at_one_half = _binary_predicted(actual, predicted == 1)
     return scores | at_one_half | _at_one_half(at_one_half)
 
 
-def confusion(actual: Integers, called: Integers, classes: int) -> Integers:
+def confusion(actual: Integers, predicted: Integers, classes: int) -> Integers:
     """Return the number of rows of each class (first axis) by predicted class (second axis); shape (classes,
     classes).
     """
-    return np.bincount(actual * classes + called, minlength=classes * classes).reshape(classes, classes)
+    return np.bincount(actual * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
-def _binary_called(actual: Integers, called: npt.NDArray[np.bool_]) -> dict[str, float]:
+def _binary_predicted(actual: Integers, predicted: npt.NDArray[np.bool_]) -> dict[str, float]:
     """Return accuracy, precision, recall and F1.
 
     They are 0 instead of undefined if no row is predicted or actually positive.
     """
-    hits, calls, positives = (int(rows.sum()) for rows in ((actual == 1) & called, called, actual == 1))
+    hits, predicted_positive, positives = (
+        int(rows.sum()) for rows in ((actual == 1) & predicted, predicted, actual == 1)
+    )
     return {
-        "accuracy": float(np.mean(called == (actual == 1))),
-        "precision": hits / calls if calls else 0.0,
+        "accuracy": float(np.mean(predicted == (actual == 1))),
+        "precision": hits / predicted_positive if predicted_positive else 0.0,
         "recall": hits / positives if positives else 0.0,
-        "f1": 2 * hits / (calls + positives) if calls + positives else 0.0,
+        "f1": 2 * hits / (predicted_positive + positives) if predicted_positive + positives else 0.0,
     }
 
 
@@ -157,16 +159,16 @@ def _at_one_half(scores: dict[str, float]) -> dict[str, float]:
     return {f"{name}@0.5": value for name, value in scores.items()}
 
 
-def _mean_called(actual: Integers, called: Integers, classes: int) -> dict[str, float]:
+def _mean_predicted(actual: Integers, predicted: Integers, classes: int) -> dict[str, float]:
     """Return means over the classes that occur. Precision is 0 for a class that was never predicted."""
-    counts = confusion(actual, called, classes)
-    hits, rows, calls = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    counts = confusion(actual, predicted, classes)
+    hits, rows, predicted_positive = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
     there = rows > 0
     return {
         "accuracy": float(hits.sum() / len(actual)),
-        "precision": float(np.mean(hits[there] / np.maximum(calls[there], 1))),
+        "precision": float(np.mean(hits[there] / np.maximum(predicted_positive[there], 1))),
         "recall": float(np.mean(hits[there] / rows[there])),
-        "f1": float(np.mean(2 * hits[there] / (rows + calls)[there])),
+        "f1": float(np.mean(2 * hits[there] / (rows + predicted_positive)[there])),
     }
 
 

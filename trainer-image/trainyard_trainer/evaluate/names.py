@@ -93,8 +93,8 @@ def check_metrics(spec: TrainingJobSpec, classes: int | None = None) -> None:
         _check_name(f"spec.gates[{index}].metric", metric, spec.task, classes)
         if gate.compare_to is not None and metric == BIAS:
             raise ConfigError(
-                f"spec.gates[{index}] compares {gate.metric} with the champion, and neither more nor less of it is "
-                "better: bound it from both sides, with op and value"
+                f"spec.gates[{index}] compares {gate.metric} with the champion, but neither a larger nor a "
+                "smaller value of it is better: limit it from both sides, with op and value"
             )
 
 
@@ -104,13 +104,13 @@ def _check_data_gate(index: int, gate: Gate) -> None:
         near = difflib.get_close_matches(gate.metric, DATA_METRICS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigError(
-            f"spec.gates[{index}].metric {gate.metric} is no metric of the data{hint}; there are "
-            f"{', '.join(DATA_METRICS)}"
+            f"spec.gates[{index}].metric {gate.metric} is not a metric of the data{hint}; these metrics "
+            f"exist: {', '.join(DATA_METRICS)}"
         )
     if gate.compare_to is not None:
         raise ConfigError(
-            f"spec.gates[{index}] compares {gate.metric} with the champion, and it is a comparison with the champion's "
-            "data already: bound it with op and value"
+            f"spec.gates[{index}] compares {gate.metric} with the champion, but this metric already is a "
+            "comparison with the data of the champion: limit it with op and value"
         )
 
 
@@ -127,8 +127,9 @@ def check_container_metrics(spec: TrainingJobSpec) -> None:
     for index, gate in enumerate(spec.gates or ()):
         if gate.compare_to is not None and goal_of(gate.metric, spec.objective) is None:
             raise ConfigError(
-                f"spec.gates[{index}] compares {gate.metric} with the champion, and nothing says whether more of it is "
-                f"better: set spec.objective to {{metric: {gate.metric}, goal: Minimize}}, or to Maximize"
+                f"spec.gates[{index}] compares {gate.metric} with the champion, but it is unknown whether a "
+                f"larger value is better: set spec.objective to {{metric: {gate.metric}, goal: Minimize}}, or to "
+                "Maximize"
             )
 
 
@@ -148,19 +149,18 @@ def _check_name(field: str, metric: str, task: Task, classes: int | None) -> Non
     near = difflib.get_close_matches(metric.lower(), names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     of = f"task {task}" if classes is None else f"a target of {classes} classes"
-    raise ConfigError(f"{field} {metric} is no metric of {of}{hint}; there are {', '.join(names)}")
+    raise ConfigError(f"{field} {metric} is not a metric of {of}{hint}; these metrics exist: {', '.join(names)}")
 
 
 def _check_goal(objective: Objective) -> None:
     """Check that a goal agrees with the metric. Otherwise, every worse model would count as better."""
     if objective.metric == BIAS:
         raise ConfigError(
-            f"spec.objective.metric {BIAS} cannot rank models: nearer to 0 is better, from either side; take mae, and "
-            f"gates that bound {BIAS}"
+            f"spec.objective.metric {BIAS} cannot rank models, because a value nearer to 0 is better from "
+            f"both sides; use mae, and limit {BIAS} with gates"
         )
     known = goal_of(objective.metric)
     if objective.goal is not None and objective.goal != known:
         raise ConfigError(
-            f"spec.objective.goal {objective.goal} is the wrong way round for {objective.metric}: leave it out, or "
-            f"write {known}"
+            f"spec.objective.goal {objective.goal} is wrong for {objective.metric}: remove it, or write {known}"
         )

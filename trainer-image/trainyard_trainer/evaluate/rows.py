@@ -12,7 +12,7 @@ from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.metrics import Floats, Integers, Scores
 
 CONFUSION: Final = "confusion"
-"""``confusion:<actual>:<called>`` in the table of metrics: number of rows of one class that were predicted as
+"""``confusion:<actual>:<predicted>`` in the table of metrics: number of rows of one class that were predicted as
 another.
 """
 
@@ -34,7 +34,7 @@ def judge_numbers(actual: Floats, predicted: Floats, known: Floats) -> Judgement
         The target of the training rows; shape (fitted,).
     """
     constants = baselines.constant_regressors(known, len(actual))
-    naive = [metrics.point_scores(actual, said).metrics for said in constants.values()]
+    naive = [metrics.point_scores(actual, value).metrics for value in constants.values()]
     beside = {name: _better(name, *(one[name] for one in naive)) for name in naive[0]}
     holdout = pd.DataFrame({"actual": actual, "predicted": predicted, "baseline": constants["median"]})
     return _judgement(metrics.point_scores(actual, predicted), beside, "mae", holdout, baselines.CONSTANTS)
@@ -60,14 +60,14 @@ def judge_classes(
     """
     if len(classes) == 2:
         cut = 0.5 if threshold is None else threshold
-        called = (probabilities[:, 1] >= cut).astype(np.intp)
+        predicted = (probabilities[:, 1] >= cut).astype(np.intp)
         scores = metrics.binary_scores(actual, probabilities[:, 1], cut)
     else:
-        called = np.asarray(probabilities.argmax(axis=1), dtype=np.intp)
+        predicted = np.asarray(probabilities.argmax(axis=1), dtype=np.intp)
         scores = metrics.multiclass_scores(actual, probabilities)
     columns = {PROBABILITY + name: probabilities[:, number] for number, name in enumerate(classes)}
     beside = metrics.prior_scores(actual, baselines.class_prior(known, len(classes)))
-    counts = metrics.confusion(actual, called, len(classes))
+    counts = metrics.confusion(actual, predicted, len(classes))
     cells = {
         f"{CONFUSION}:{classes[row]}:{classes[column]}": float(counts[row, column])
         for row, column in np.argwhere(counts).tolist()
@@ -89,7 +89,7 @@ def _judgement(
     notes = scores.notes
     skill = metrics.skill(scores.metrics[loss], beside[loss])
     if skill is None:
-        notes = (*notes, "skill is undefined: the baseline makes no error")
+        notes = (*notes, "skill is undefined: the baseline has no error")
     else:
         published[names.SKILL] = skill
     table = pd.DataFrame(metrics.rows_of(None, scores.metrics | (shown or {}), beside))

@@ -68,8 +68,8 @@ class AveragePrecision:
         order = np.argsort(-self.probability, kind="stable")
         starts = _runs(self.probability[order])
         hits = np.add.reduceat(weights[:, order] * self.positive[order], starts, axis=1)
-        calls = np.cumsum(np.add.reduceat(weights[:, order], starts, axis=1), axis=1)
-        precision = np.where(calls > 0, np.cumsum(hits, axis=1) / calls, 0)
+        predicted_positive = np.cumsum(np.add.reduceat(weights[:, order], starts, axis=1), axis=1)
+        precision = np.where(predicted_positive > 0, np.cumsum(hits, axis=1) / predicted_positive, 0)
         return np.asarray((hits * precision).sum(axis=1) / hits.sum(axis=1))
 
 
@@ -104,8 +104,8 @@ def of_classes(metric: str, actual: Integers, probability: Floats, threshold: fl
     """Return a metric of the probability of class 1 of two, or ``None`` if it is not supported."""
     positive = actual == 1
     name, _, cut = metric.partition("@")
-    called = probability >= (float(cut) if cut else threshold)
-    hits, calls, there = (part.astype(np.float64) for part in (positive & called, called, positive))
+    predicted = probability >= (float(cut) if cut else threshold)
+    hits, predicted_positive, there = (part.astype(np.float64) for part in (positive & predicted, predicted, positive))
     one = np.ones(len(actual))
     match name:
         case "auc":
@@ -118,13 +118,13 @@ def of_classes(metric: str, actual: Integers, probability: Floats, threshold: fl
         case "brier":
             return _mean((probability - there) ** 2, one)
         case "accuracy":
-            return _mean((called == positive).astype(np.float64), one)
+            return _mean((predicted == positive).astype(np.float64), one)
         case "precision":
-            return _mean(hits, calls)
+            return _mean(hits, predicted_positive)
         case "recall":
             return _mean(hits, there)
         case "f1":
-            return _mean(2 * hits, calls + there)
+            return _mean(2 * hits, predicted_positive + there)
     return None
 
 
@@ -133,18 +133,18 @@ def of_many_classes(metric: str, actual: Integers, probabilities: Floats) -> Sta
 
     Means over classes give equal weight to each class that occurs. ``auc`` is the mean of each class against the rest.
     """
-    called, one = probabilities.argmax(axis=1), np.ones(len(actual))
+    predicted, one = probabilities.argmax(axis=1), np.ones(len(actual))
     given = np.clip(probabilities[np.arange(len(actual)), actual], _TINY, 1 - _TINY)
     classes = range(probabilities.shape[1])
     match metric:
         case "log_loss":
             return _mean(-np.log(given), one)
         case "accuracy":
-            return _mean((called == actual).astype(np.float64), one)
+            return _mean((predicted == actual).astype(np.float64), one)
         case "auc":
             return _Means(tuple(AreaUnderRoc(actual == k, probabilities[:, k]) for k in classes))
         case "precision" | "recall" | "f1":
-            pairs = [_called(metric, actual == k, called == k) for k in classes if (actual == k).any()]
+            pairs = [_predicted_metric(metric, actual == k, predicted == k) for k in classes if (actual == k).any()]
             return OfSums(np.concatenate(pairs, axis=1), _mean_of_ratios)
     return None
 
@@ -161,15 +161,15 @@ class _Means:
         return np.asarray(np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
 
 
-def _called(metric: str, there: npt.NDArray[np.bool_], called: npt.NDArray[np.bool_]) -> Floats:
-    hits, calls, positives = (part.astype(np.float64) for part in (there & called, called, there))
+def _predicted_metric(metric: str, there: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_]) -> Floats:
+    hits, predicted_positive, positives = (part.astype(np.float64) for part in (there & predicted, predicted, there))
     match metric:
         case "precision":
-            return _columns(hits, calls)
+            return _columns(hits, predicted_positive)
         case "recall":
             return _columns(hits, positives)
         case _:
-            return _columns(2 * hits, calls + positives)
+            return _columns(2 * hits, predicted_positive + positives)
 
 
 def _mean_of_ratios(sums: Floats) -> Floats:

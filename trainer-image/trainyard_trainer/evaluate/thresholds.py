@@ -46,18 +46,18 @@ def choose(
     if threshold_spec is not None and threshold_spec.value is not None:
         return Cut(threshold_spec.value, "spec.threshold.value")
     if threshold_spec is None and rarer_share >= BALANCED:
-        return Cut(0.5, f"one half, since the classes are balanced (the rarer one has {rarer_share:.0%})")
+        return Cut(0.5, f"0.5, because the classes are balanced (the rarer one has {rarer_share:.0%})")
     rows = actual == 1
     if not rows.any() or rows.all():
-        absent = f"no row of {positive!r}" if not rows.any() else f"no row that is not {positive!r}"
-        return Cut(0.5, "one half", f"the threshold is one half: the validation part holds {absent} to choose it by")
+        absent = f"no row of {positive!r}" if not rows.any() else f"only rows of {positive!r}"
+        return Cut(0.5, "0.5", f"the threshold is 0.5: the validation part has {absent}, so no threshold can be chosen")
     on = f"on {len(actual)} validation rows, {int(rows.sum())} of them {positive!r}"
     if threshold_spec is None or threshold_spec.optimize is not None:
         return Cut(best_threshold(actual, probability), f"the best F1 {on}")
     return _from_spec(threshold_spec, Cuts.of(rows, probability), on, positive)
 
 
-def cost_of_calls(cuts: Cuts, miss: float, alarm: float) -> Floats:
+def cost_of_cuts(cuts: Cuts, miss: float, alarm: float) -> Floats:
     """Return the cost of the predictions at each cut, for false negatives and false positives."""
     return np.asarray(miss * (cuts.hits[-1] - cuts.hits) + alarm * cuts.alarms)
 
@@ -74,7 +74,7 @@ def _with_recall(required: float, cuts: Cuts, on: str) -> Cut:
     """Return the cut with the best precision among those with sufficient recall. The lowest cut has recall 1."""
     recall, precision = cuts.hits / cuts.hits[-1], cuts.hits / (cuts.hits + cuts.alarms)
     best = int(np.where(recall >= required - _ROUNDING, precision, -1.0).argmax())
-    return Cut(float(cuts.probability[best]), f"recall at least {required:g} {on}: {recall[best]:.3g} there")
+    return Cut(float(cuts.probability[best]), f"recall at least {required:g} {on}: it is {recall[best]:.3g}")
 
 
 def _with_precision(required: float, cuts: Cuts, on: str) -> Cut:
@@ -86,27 +86,31 @@ def _with_precision(required: float, cuts: Cuts, on: str) -> Cut:
     enough = precision >= required - _ROUNDING
     if enough.any():
         best = int(np.where(enough, recall, -1.0).argmax())
-        return Cut(float(cuts.probability[best]), f"precision at least {required:g} {on}: {precision[best]:.3g} there")
+        return Cut(float(cuts.probability[best]), f"precision at least {required:g} {on}: it is {precision[best]:.3g}")
     most = precision >= precision.max() - _ROUNDING
     best = int(np.where(most, recall, -1.0).argmax())
     why = f"the best precision {on}: {precision[best]:.3g}"
     return Cut(
         float(cuts.probability[best]),
         why,
-        f"spec.threshold.minPrecision {required:g} is not reached {on}: the threshold is that of the best precision, "
-        f"{precision[best]:.3g}, with recall {recall[best]:.3g}; wish for less, or give better features",
+        f"spec.threshold.minPrecision {required:g} is not reached {on}: the threshold is that of the "
+        f"best precision, {precision[best]:.3g}, with recall {recall[best]:.3g}; lower minPrecision, or "
+        "provide better features",
     )
 
 
 def _cheapest(miss: float, alarm: float, cuts: Cuts, on: str, positive: str) -> Cut:
-    costs, silence = cost_of_calls(cuts, miss, alarm), miss * float(cuts.hits[-1])
+    costs, without_alarms = cost_of_cuts(cuts, miss, alarm), miss * float(cuts.hits[-1])
     best = int(costs.argmin())
-    if silence <= costs[best]:
+    if without_alarms <= costs[best]:
         above = float(np.nextafter(cuts.probability[0], np.inf))
-        why = f"the least cost {on}: {silence:.4g}, without any call"
+        why = f"the least cost {on}: {without_alarms:.4g}, without any positive prediction"
         warning = (
-            f"spec.threshold: no call of {positive!r} pays off {on}, so the threshold lies above every probability "
-            "there; look at costOfMiss and costOfAlarm, or give better features"
+            f"spec.threshold: no prediction of {positive!r} reduces the cost {on}, so the threshold is above "
+            "every probability there; check costOfMiss and costOfAlarm, or provide better features"
         )
         return Cut(above, why, warning)
-    return Cut(float(cuts.probability[best]), f"the least cost {on}: {costs[best]:.4g}, without any call {silence:.4g}")
+    return Cut(
+        float(cuts.probability[best]),
+        f"the least cost {on}: {costs[best]:.4g}, without any positive prediction {without_alarms:.4g}",
+    )

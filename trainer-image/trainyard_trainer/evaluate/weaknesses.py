@@ -65,17 +65,17 @@ def _about_classes(holdout: pd.DataFrame | None, positive: str | None) -> Iterat
     if positive is None or holdout is None:
         return
     rows, there = len(holdout), int(np.sum(holdout["actual"].to_numpy() == 1))
-    more = "give more data, or a larger split.testFraction"
+    more = "provide more data, or a larger split.testFraction"
     if there in {0, rows}:
         only = f"no row of {positive!r}" if there == 0 else f"only rows of {positive!r}"
         yield (
-            f"the holdout of {rows} rows holds {only}: auc and average_precision are undefined, and precision, recall "
-            f"and F1 say nothing; {more}"
+            f"the holdout of {rows} rows has {only}: auc and average_precision are undefined, and precision, "
+            f"recall and F1 have no meaning; {more}"
         )
     elif there < FEW_POSITIVES:
         yield (
-            f"the holdout holds {there} rows of {positive!r}: metrics of so few are mostly chance, a single row moves "
-            f"recall by {1 / there:.0%}; {more}"
+            f"the holdout has {there} rows of {positive!r}: metrics of so few rows depend mostly on chance, "
+            f"a single row changes recall by {1 / there:.0%}; {more}"
         )
 
 
@@ -85,8 +85,8 @@ def _about_objective(notes: Sequence[str], wanted: Sequence[str], objective: str
     why = next((note for note in notes if wanted[0] in note), "")
     because = f" ({why})" if why else ""
     yield (
-        f"{wanted[0]} has no value on the holdout{because}, so {objective} ranks this model: do not compare its "
-        "objective with that of others, or set spec.objective"
+        f"{wanted[0]} has no value on the holdout{because}, so {objective} ranks this model: do not "
+        "compare its objective with that of other versions, or set spec.objective"
     )
 
 
@@ -95,13 +95,13 @@ def _about_baseline(found: Judged) -> Iterator[str]:
     skill = found.metrics.get(SKILL)
     if skill is not None and skill < 0:
         yield (
-            f"the model is worse than its baseline{named}: skill {skill:.3g}; a gate with metric skill, op '>' and "
-            "value 0 would refuse it"
+            f"the model is worse than its baseline{named}: skill {skill:.3g}; a gate with metric skill, op "
+            "'>' and value 0 would reject it"
         )
     below = found.metrics.get(SERIES_BELOW_BASELINE)
     reported = int(((found.table["metric"] == SKILL) & found.table["series"].notna()).sum())
     if below is not None and reported > 1 and below > reported / 2:
         yield (
-            f"{below:.0f} of {reported} series are forecast worse than by the baseline{named}: look at the worst ones "
-            "in the report, or set a gate on series_below_baseline"
+            f"{below:.0f} of {reported} series have a worse forecast than the baseline{named}: check the "
+            "worst ones in the report, or set a gate on series_below_baseline"
         )

@@ -49,13 +49,13 @@ def with_memory(work: Callable[[], Result]) -> tuple[Result, int | None]:
     Freed memory is first returned to the system, because otherwise ``work`` would reuse it and seem to need none. The
     growth is ``None`` except with glibc on Linux, where both are possible.
     """
-    before = _resident() if _give_back() else None
+    before = _resident() if _trim_heap() else None
     result = work()
     after = _resident()
     return result, None if before is None or after is None else max(0, after - before)
 
 
-def _give_back() -> bool:
+def _trim_heap() -> bool:
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):

@@ -92,13 +92,13 @@ _UNNUMBERED: Final = MAX_INTEGER
 def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys) -> FinishedRun:
     folder = begin_run(store, keys, job.config.uid, job.config.attempt)
     with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as work:
-        run = train_and_judge(job, framework, Bench(store, keys, Path(work), _champion_of(job)))
+        run = train_and_judge(job, framework, TrainingResources(store, keys, Path(work), _champion_of(job)))
         enter(job, Stage.REGISTER, f"writing {store.address(folder)}")
         return register_run(run, framework, store, folder, progress=job.tracker, stop=job.stop)
 
 
 @dataclass(frozen=True)
-class Bench:
+class TrainingResources:
     """The resources of a training: the model's location in the store, a local folder, and the champion.
 
     ``champion`` is a comparison if the champion cannot predict, and ``None`` if there is no champion.
@@ -123,7 +123,7 @@ def _limit_of(job: Job) -> TimeLimit:
     return TimeLimit.of(job.config.spec, job.tracker.elapsed, job.stop)
 
 
-def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
+def train_and_judge(job: Job, framework: Framework, resources: TrainingResources) -> TrainedRun:
     """Load, preprocess, search if requested, train and evaluate.
 
     Raises
@@ -132,18 +132,18 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
         With one message for the user and the exit code.
     """
     config = job.config
-    champion = bench.champion
+    champion = resources.champion
     known = champion if isinstance(champion, Champion) else None
     dataset = prepare_data(job, known.columns, known.identity) if known is not None else prepare_data(job)
     require_capacity(dataset, config.spec)
-    output = bench.folder / "output"
+    output = resources.folder / "output"
     output.mkdir()
-    checkpoints = open_checkpoints(bench.store, bench.keys, config, dataset)
-    previous, warnings = start_from(bench.store, bench.keys, config.spec, checkpoints)
+    checkpoints = open_checkpoints(resources.store, resources.keys, config, dataset)
+    previous, warnings = start_from(resources.store, resources.keys, config.spec, checkpoints)
     context = Context(
         config=config,
         workers=worker_count(config.spec.workers),
-        work_dir=bench.folder,
+        work_dir=resources.folder,
         output=output,
         progress=job.tracker,
         stop=job.stop,
@@ -155,7 +155,7 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     context = tune(framework, dataset, context)
     trained = framework.train(dataset, context)
     trained = replace(trained, tuned=trained.tuned or context.tuned, warnings=(*trained.warnings, *warnings))
-    enter(job, Stage.EVALUATE, "judging the model on rows it has not seen")
+    enter(job, Stage.EVALUATE, "evaluating the model on the held-out rows")
     evaluation = framework.evaluate(dataset, trained, context)
     found = profiled(dataset, config, job.env)
     dataset = replace(dataset, findings=(*found.findings, *dataset.findings))
@@ -166,16 +166,16 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
     limit = _limit_of(job)
     compared = (
-        compare(champion, dataset, evaluation, config.spec, bench.folder, limit)
+        compare(champion, dataset, evaluation, config.spec, resources.folder, limit)
         if isinstance(champion, Champion)
         else champion
     )
     run = TrainedRun(config, dataset, trained, evaluation, objective, output, compared, found)
     if config.spec.backtest is None:
         return run
-    job.tracker.begin(Stage.EVALUATE, "judging the training at earlier cutoffs")
-    said = partial(unseen_forecasts, known, work=bench.folder, limit=limit) if known is not None else None
-    return run.with_backtest(run_backtest(framework, dataset, context, known=evaluation, champion=said))
+    job.tracker.begin(Stage.EVALUATE, "evaluating the training at earlier cutoffs")
+    predict_unseen = partial(unseen_forecasts, known, work=resources.folder, limit=limit) if known is not None else None
+    return run.with_backtest(run_backtest(framework, dataset, context, known=evaluation, champion=predict_unseen))
 
 
 def _objective(config: TrainerConfig, evaluation: Evaluation, uri: str) -> ObjectiveValue:
@@ -187,6 +187,6 @@ def _objective(config: TrainerConfig, evaluation: Evaluation, uri: str) -> Objec
     reasons = "; ".join(evaluation.notes) or "its value is not finite"
     others = [name for name in METRICS[config.spec.task] if name in evaluation.metrics]
     raise DataError(
-        f"spec.objective.metric {' or '.join(names)} has no value on the rows held out of {uri} "
+        f"spec.objective.metric {' or '.join(names)} has no value on the held-out rows of {uri} "
         f"({reasons}); choose one of {', '.join(others)}"
     )

@@ -12,13 +12,13 @@ from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.checkpoints import remove_checkpoints
 from trainyard_trainer.artifacts.layout import JUDGED, ModelKeys
 from trainyard_trainer.artifacts.manifest import (
-    Asked,
     FileEntry,
     GoldenRows,
     JobInfo,
     Manifest,
     Measurements,
     ObjectiveValue,
+    VersionRequest,
     canonical_json,
     content_digest,
 )
@@ -30,7 +30,7 @@ from trainyard_trainer.evaluate.backtest import Backtest
 from trainyard_trainer.frameworks.base import Evaluation, Framework, Trained
 from trainyard_trainer.frameworks.golden import signature_of, verify
 from trainyard_trainer.job.backtest.files import write_backtest
-from trainyard_trainer.job.forecast.write_forecast import Ahead, write_forecast
+from trainyard_trainer.job.forecast.write_forecast import WrittenForecast, write_forecast
 from trainyard_trainer.job.measure import latency, with_memory
 from trainyard_trainer.job.onnx.export import MODEL_FILE
 from trainyard_trainer.job.provenance import data_info, library_versions, split_info
@@ -55,7 +55,7 @@ METRICS: Final = "metrics.parquet"
 class TrainedRun:
     """The results of the earlier stages.
 
-    ``output`` contains the files of the model; ``ahead`` is the written forecast, if any.
+    ``output`` contains the files of the model; ``forecast`` is the written forecast, if any.
     """
 
     config: TrainerConfig
@@ -66,7 +66,7 @@ class TrainedRun:
     output: Path
     comparison: Comparison | None = None
     profiled: Profiled = NOT_PROFILED
-    ahead: Ahead | None = None
+    forecast: WrittenForecast | None = None
     backtest: Backtest | None = None
 
     def with_backtest(self, backtest: Backtest) -> Self:
@@ -152,33 +152,33 @@ def register_run(
         If the storage fails, or if ``stop`` returns true during the forecast. Then no manifest is written, so there is
         no model.
     """
-    asked = run.evaluation.golden
+    golden_inputs = run.evaluation.golden
 
     def load() -> tuple[Any, GoldenRows]:
         model = framework.load(run.output)
-        return model, verify(framework, model, asked)
+        return model, verify(framework, model, golden_inputs)
 
     (model, golden), memory = with_memory(load)
     sizes = {path: (run.output / path).stat().st_size for path in run.trained.files}
     judged = sum(size for path, size in sizes.items() if path.startswith(f"{JUDGED}/"))
     run, difference = _with_onnx(run, framework, model, golden.max_difference)
     if run.config.spec.task == "Forecast":
-        ahead = write_forecast(
+        forecast = write_forecast(
             framework,
             model,
             run.dataset,
             run.config,
             run.output,
-            version=_number_of(run.config, store),
+            version=_version_of(run.config, store),
             progress=progress,
             stop=stop,
         )
-        run = replace(run, ahead=ahead)
+        run = replace(run, forecast=forecast)
     measurements = Measurements(
         size_bytes=sum(sizes.values()) - judged,
         judged_bytes=judged or None,
         memory_bytes=memory,
-        latency=latency(framework, model, asked),
+        latency=latency(framework, model, golden_inputs),
         onnx_max_difference=difference,
     )
     return store_run(run, golden, library_versions(), store, folder, measurements)
@@ -198,13 +198,13 @@ def _with_onnx(run: TrainedRun, framework: Framework, model: Any, difference: fl
     if requested is None or not requested.onnx:
         return run, None
 
-    made = export(framework, model, run.evaluation.golden, run.output, proof_rows(run.dataset))
+    exported = export(framework, model, run.evaluation.golden, run.output, proof_rows(run.dataset))
     trained = run.trained
-    if made.file is None:
-        trained = replace(trained, warnings=(*trained.warnings, made.warning or ""))
+    if exported.file is None:
+        trained = replace(trained, warnings=(*trained.warnings, exported.warning or ""))
     else:
-        trained = replace(trained, files=(*trained.files, made.file), formats=(*trained.formats, FORMAT))
-    return replace(run, trained=trained), made.max_difference
+        trained = replace(trained, files=(*trained.files, exported.file), formats=(*trained.formats, FORMAT))
+    return replace(run, trained=trained), exported.max_difference
 
 
 def store_run(
@@ -217,13 +217,13 @@ def store_run(
 ) -> FinishedRun:
     """Upload a judged model and its documents, then the manifest. Raises TrainerError."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    about = About(_number_of(run.config, store), now, libraries, measurements)
+    about = About(_version_of(run.config, store), now, libraries, measurements)
     _write_documents(run, about)
     search = [] if run.trained.tuned is None else [SEARCH]
-    ahead = [] if run.ahead is None else run.ahead.files
+    forecast = [] if run.forecast is None else run.forecast.files
     backtest = [] if run.backtest is None else [write_backtest(run.backtest.rows, run.dataset.clock, run.output)]
     documents = [REPORT, VALIDATION, METRICS, *([] if run.profiled.profile is None else [PROFILE])]
-    files = [*run.trained.files, *search, *ahead, *backtest, *documents]
+    files = [*run.trained.files, *search, *forecast, *backtest, *documents]
     entries = upload_files(store, folder, run.output, files)
     manifest = _manifest(run, golden, entries, about)
     # The digest leaves out the ONNX file: it is a second form of the model, and its writers add paths and times. It
@@ -233,7 +233,7 @@ def store_run(
     return finish_run(store, folder, manifest.model_copy(update={"content_sha256": content}))
 
 
-def _number_of(config: TrainerConfig, store: ArtifactStore) -> int:
+def _version_of(config: TrainerConfig, store: ArtifactStore) -> int:
     """Reserve and return the version number of this run. Files of the run may contain it from now on."""
     return reserve_version(store, ModelKeys(config.namespace, config.model_name), config.uid)
 
@@ -249,8 +249,8 @@ def warnings_of(run: TrainedRun) -> list[str]:
 
 
 def _model_warnings(run: TrainedRun) -> list[str]:
-    ahead = () if run.ahead is None else run.ahead.warnings
-    return [*run.trained.warnings, *ahead, *(() if run.backtest is None else run.backtest.warnings)]
+    forecast = () if run.forecast is None else run.forecast.warnings
+    return [*run.trained.warnings, *forecast, *(() if run.backtest is None else run.backtest.warnings)]
 
 
 def _write_documents(run: TrainedRun, about: About) -> None:
@@ -267,7 +267,7 @@ def _write_documents(run: TrainedRun, about: About) -> None:
             warnings=[redact(text) for text in _model_warnings(run)],
             comparison=run.comparison,
             data_comparison=run.profiled.comparison,
-            ahead=None if run.ahead is None else run.ahead.drawn,
+            forecast=None if run.forecast is None else run.forecast.plotted,
             backtest=run.backtest,
         )
     )
@@ -295,7 +295,7 @@ def _manifest(run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], abo
         formats=list(trained.formats),
         files=entries,
         report=REPORT,
-        forecast=None if run.ahead is None else run.ahead.table,
+        forecast=None if run.forecast is None else run.forecast.table,
         log=ModelKeys(config.namespace, config.model_name).logs(config.uid),
         libraries=about.libraries,
         parameters={name: _plain(value) for name, value in trained.parameters.items()},
@@ -308,7 +308,7 @@ def _manifest(run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], abo
         data=data_info(dataset),
         split=split_info(dataset, config.spec),
         comparison=run.comparison,
-        asked=Asked(objective=config.spec.objective, gates=config.spec.gates, storage=config.spec.storage),
+        asked=VersionRequest(objective=config.spec.objective, gates=config.spec.gates, storage=config.spec.storage),
         series=trained.series,
         device=trained.device,
         measurements=about.measurements,

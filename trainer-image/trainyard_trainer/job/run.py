@@ -79,7 +79,7 @@ def run_job(
         code, result = CRASHED, failed(CRASHED, f"{type(error).__name__}: {error}")
         LOGGER.exception("the trainer crashed")
     if result is not None:
-        code = _leave(result, env.termination_log, code)
+        code = _write_outcome(result, env.termination_log, code)
     if tracker is not None:
         tracker.close()
     finish_log(log, job_config, env)
@@ -97,7 +97,7 @@ def _reporter(config: TrainerConfig, env: Environment) -> tuple[Listener, ...]:
     return (Reporter(HttpsSender(config.progress_url, env.token_file, env.ca_file)),)
 
 
-def _leave(result: TrainingResult, termination_log: Path, code: int) -> int:
+def _write_outcome(result: TrainingResult, termination_log: Path, code: int) -> int:
     """Write the result before the last report is sent. The result decides; the report is optional."""
     try:
         write_result(result, termination_log)

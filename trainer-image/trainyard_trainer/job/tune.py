@@ -60,7 +60,7 @@ def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
     space, first = space_and_first_trials(tunable.space(), context)
     history = read_trials(context.checkpoints)
     if history:
-        LOGGER.info("%d trials were made by an earlier attempt and are taken over", len(history))
+        LOGGER.info("%d trials of an earlier attempt are reused", len(history))
 
     def score(parameters: Mapping[str, Any], report: Report) -> float:
         def report_unless_stopped(step: int, value: float) -> None:
@@ -78,7 +78,7 @@ def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
         LOGGER.info("%s", trial_message(trial, best, metric, search_spec.trials))
 
     found = search(space, rules, score, first=first, history=history, started=started, finished=finished)
-    _refuse_if_nothing_worked(found, len(first))
+    _require_success(found, len(first))
     LOGGER.info("the best of %d trials is trial %d", len(found.trials), found.best.number + 1)
     tuned = tuned_of(found)
     return replace(
@@ -89,13 +89,13 @@ def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
     )
 
 
-def _refuse_if_nothing_worked(found: Found, first: int) -> None:
+def _require_success(found: Found, first: int) -> None:
     """Raise ConfigError if all sets drawn from the space failed, even if the defaults, which come first, succeeded."""
     drawn = found.trials[first:]
     if drawn and all(trial.outcome == "Failed" for trial in drawn):
         raise ConfigError(
-            f"spec.search: all {len(drawn)} parameter sets of the space failed; the first: {drawn[0].message}; correct "
-            "spec.search.space"
+            f"spec.search: all {len(drawn)} parameter sets of the space failed; the first error: "
+            f"{drawn[0].message}; correct spec.search.space"
         )
 
 
@@ -104,7 +104,9 @@ def goal(spec: TrainingJobSpec) -> Goal:
     metric = searched_metric(spec)
     found = goal_of(metric, spec.objective)
     if found is None:
-        raise ConfigError(f"spec.objective.metric {metric} cannot rank models, so spec.search has no aim; use another")
+        raise ConfigError(
+            f"spec.objective.metric {metric} cannot rank models, so spec.search cannot use it; choose another metric"
+        )
     return found
 
 
@@ -130,10 +132,12 @@ def space_and_first_trials(
     users = (spec.search.space if spec.search else None) or {}
     space = parse(users) if users else {name: known[name] for name in known if name not in given}
     if not space:
-        raise ConfigError("spec.parameters sets all that a search would turn: name something in spec.search.space")
+        raise ConfigError(
+            "spec.parameters sets all parameters that a search would try: name at least one in spec.search.space"
+        )
     begin = defaults_of(space) if users else {}
-    meant = inside({**defaults_of(known), **given, **begin}, space)
-    space = {name: dimension.model_copy(update=_default(meant, name)) for name, dimension in space.items()}
+    preferred = inside({**defaults_of(known), **given, **begin}, space)
+    space = {name: dimension.model_copy(update=_default(preferred, name)) for name, dimension in space.items()}
     before = inside(context.previous.parameters, space) if context.previous is not None else {}
     return space, [begin, before] if before and before != begin else [begin]
 
@@ -145,7 +149,7 @@ def read_trials(checkpoints: Checkpoints, prefix: str = _PREFIX) -> list[Trial]:
         try:
             trials.append(Trial.model_validate_json(body))
         except ValidationError:
-            LOGGER.warning("the record of trial %d cannot be read; it is made again", len(trials) + 1)
+            LOGGER.warning("the record of trial %d cannot be read; the trial runs again", len(trials) + 1)
             break
     return trials
 
@@ -160,26 +164,26 @@ def trial_message(trial: Trial, best: Trial | None, metric: str, total: int) -> 
     values = {
         name: format(value, ".4g") if isinstance(value, float) else value for name, value in trial.parameters.items()
     }
-    words = ", ".join(f"{name} {value}" for name, value in values.items()) or "the defaults"
+    parameters_text = ", ".join(f"{name} {value}" for name, value in values.items()) or "the defaults"
     match trial.outcome:
         case "Complete":
-            ended = f"{metric} {metric_value(trial.value or 0.0)}"
+            result = f"{metric} {metric_value(trial.value or 0.0)}"
         case "Pruned":
-            ended = "given up"
+            result = "pruned"
         case "Failed":
-            ended = f"failed ({trial.message})"
+            result = f"failed ({trial.message})"
     so_far = "" if best is None or best.value is None else f"; best {metric_value(best.value)}"
-    return f"trial {trial.number + 1} of {total} in {trial.seconds:.1f} s: {ended}{so_far} ({words})"
+    return f"trial {trial.number + 1} of {total} in {trial.seconds:.1f} s: {result}{so_far} ({parameters_text})"
 
 
 def raise_if(stop: Callable[[], bool]) -> None:
     """Raise Interrupted when the pod must stop."""
     if stop():
-        raise Interrupted("stopped while searching; the next attempt goes on after the last finished trial")
+        raise Interrupted("stopped while searching; the next attempt continues after the last finished trial")
 
 
-def _default(meant: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {"default": meant[name]} if name in meant else {}
+def _default(preferred: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {"default": preferred[name]} if name in preferred else {}
 
 
 @dataclass

@@ -82,7 +82,7 @@ class KeptLog(logging.Handler):
     @staticmethod
     def give_up(why: str) -> None:
         """Log that the log cannot be stored."""
-        LOGGER.info("the log is not kept in the storage: %s", why)
+        LOGGER.info("the log is not stored: %s", why)
 
     def finish(self, timeout: float = 20.0) -> None:
         """Write the rest. Wait at most ``timeout`` seconds."""
@@ -97,23 +97,23 @@ class KeptLog(logging.Handler):
             return b"".join([*self._head, *gap, *self._tail])
 
     def _run(self) -> None:
-        is_well = True
+        succeeded = True
         while True:
             is_last = self._closing.wait(self._interval)
-            is_well = self._put(is_well=is_well)
+            succeeded = self._put(succeeded=succeeded)
             if is_last:
                 return
 
-    def _put(self, *, is_well: bool) -> bool:
+    def _put(self, *, succeeded: bool) -> bool:
         """Write if there is new text. Of consecutive failures, only the first is logged."""
         if self._write is None or not self._is_new:
-            return is_well
+            return succeeded
         self._is_new = False
         try:
             self._write(self.text())
         except TrainerError as error:
-            if is_well:
-                LOGGER.warning("the log could not be written to the storage, the training goes on: %s", error)
+            if succeeded:
+                LOGGER.warning("the log could not be written to the storage, the training continues: %s", error)
             self._is_new = True
             return False
         return True

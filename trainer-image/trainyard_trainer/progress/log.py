@@ -29,11 +29,11 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, without secrets. All handlers with this formatter get the same line of a record."""
-        formatter, made = record.__dict__.get(_LINE, (None, ""))
+        formatter, text = record.__dict__.get(_LINE, (None, ""))
         if formatter is not self:
-            made = self._line(record)
-            record.__dict__[_LINE] = (self, made)
-        return str(made)
+            text = self._line(record)
+            record.__dict__[_LINE] = (self, text)
+        return str(text)
 
     def _line(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {

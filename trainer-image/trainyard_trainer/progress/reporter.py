@@ -16,7 +16,11 @@ from trainyard_trainer.progress.log import LOGGER
 INTERVAL_SECONDS: Final = 5.0
 _TIMEOUT_SECONDS: Final = 5.0
 _MAX_PAUSE_SECONDS: Final = 60.0
-_REFUSALS: Final = {403: "this token is not the attempt's", 404: "the job is gone", 409: "the attempt is over"}
+_REFUSALS: Final = {
+    403: "the token is that of another attempt",
+    404: "the job does not exist any more",
+    409: "the attempt has ended",
+}
 _GIVE_UP_AFTER: Final = 5
 """Limit of consecutive rejections. The operator may see a new pod late, but not minutes late."""
 
@@ -137,7 +141,7 @@ class Reporter:
             self._given_up = True
             LOGGER.warning("progress is no longer reported: %s (%d)", _REFUSALS[response.status], response.status)
         elif response.status >= 300:
-            self._failed(f"the endpoint answered {response.status}", response.retry_after, status)
+            self._failed(f"the endpoint returned {response.status}", response.retry_after, status)
         else:
             self._sent = status
             self._pause = self._interval
@@ -148,7 +152,7 @@ class Reporter:
             self._sent = status  # the last report is tried only once, because the result has all data
         if not self._has_logged:
             self._has_logged = True
-            LOGGER.warning("progress could not be reported, the training goes on: %s", why)
+            LOGGER.warning("progress could not be reported, the training continues: %s", why)
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -44,10 +44,10 @@ def confusion_of(table: pd.DataFrame, classes: Sequence[str]) -> Confusion | Non
         return None
     counts = dict(zip(lines["metric"], lines["value"], strict=True))
     rows = []
-    for truth in classes:
-        row = [int(counts.get(f"{CONFUSION}:{truth}:{said}", 0)) for said in classes]
+    for actual in classes:
+        row = [int(counts.get(f"{CONFUSION}:{actual}:{predicted}", 0)) for predicted in classes]
         total = sum(row)
         cells = [Cell(count, round(count / total, 3) if total else 0.0) for count in row]
-        hits = row[list(classes).index(truth)]
-        rows.append(Row(truth, cells, f"{hits / total:.1%}" if total else ""))
+        hits = row[list(classes).index(actual)]
+        rows.append(Row(actual, cells, f"{hits / total:.1%}" if total else ""))
     return Confusion(classes, rows)

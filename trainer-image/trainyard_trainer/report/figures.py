@@ -74,7 +74,10 @@ def skill_figures(table: pd.DataFrame) -> list[Figure]:
     worse = edges[:-1] < -1e-9
     plot = Plot("Skill of the series", Axis.over(edges), Axis.over(counts, zero=True))
     plot.bars(edges, np.where(worse, counts, 0), "bad").bars(edges, np.where(worse, 0, counts), "model")
-    caption = f"{len(skills)} series; right of 0 the model beats the naive one. What lies beyond -1 is counted at -1."
+    caption = (
+        f"{len(skills)} series; right of 0, the model is better than the naive model. Values below -1 "
+        "are counted at -1."
+    )
     return [Figure("Skill of the series", plot.svg(), caption)]
 
 
@@ -92,7 +95,9 @@ def error_by_step(holdout: pd.DataFrame) -> list[Figure]:
     ahead = np.arange(1, len(rows) + 1, dtype=np.float64)
     plot = Plot("Mean error by step ahead", Axis.over(ahead), Axis.over(model, naive, zero=True))
     plot.line(ahead, naive, "naive").line(ahead, model, "model")
-    return [Figure("Error by step ahead", plot.svg(), "Across: steps ahead. Up: mean absolute error over all series.")]
+    return [
+        Figure("Error by step ahead", plot.svg(), "x axis: steps ahead. y axis: mean absolute error over all series.")
+    ]
 
 
 def residual_figures(holdout: pd.DataFrame) -> list[Figure]:
@@ -108,8 +113,14 @@ def residual_figures(holdout: pd.DataFrame) -> list[Figure]:
     heights = np.histogram(inner, edges)[0].astype(np.float64)
     plot = Plot("Residuals", across, Axis.over(heights, zero=True)).bars(edges, heights, "model")
     left_out = len(every) - len(inner)
-    beside = f"; {left_out} rows further out are not shown" if left_out else ""
-    return [Figure("Residuals", plot.svg(), f"Predicted less actual, in rows; right of 0 is too much{beside}.")]
+    left_out_note = f"; {left_out} more extreme rows are not shown" if left_out else ""
+    return [
+        Figure(
+            "Residuals",
+            plot.svg(),
+            f"Predicted minus actual, in rows; right of 0, the prediction is too large{left_out_note}.",
+        )
+    ]
 
 
 def number_figures(holdout: pd.DataFrame) -> list[Figure]:
@@ -125,8 +136,10 @@ def number_figures(holdout: pd.DataFrame) -> list[Figure]:
     level.line(np.array([across.low, across.high]), np.zeros(2), "naive").dots(predicted, errors, "model")
     shown = "" if len(some) == len(holdout) else f" {len(some)} of {len(holdout)} rows."
     return [
-        Figure("Predicted against actual", against.svg(), f"Across: actual. Up: predicted.{shown}"),
-        Figure("Residuals against predicted", level.svg(), f"Across: predicted. Up: predicted less actual.{shown}"),
+        Figure("Predicted against actual", against.svg(), f"x axis: actual. y axis: predicted.{shown}"),
+        Figure(
+            "Residuals against predicted", level.svg(), f"x axis: predicted. y axis: predicted minus actual.{shown}"
+        ),
         *residual_figures(holdout),
     ]
 
@@ -151,10 +164,14 @@ def class_figures(holdout: pd.DataFrame, classes: Sequence[str]) -> list[Figure]
         (across, up), (recall, precision) = _curves(actual == number, chance)
         roc.line(across, up, f"class-{color}")
         curve.line(recall, precision, f"class-{color}")
-    of = f"Of class {classes[drawn[0]]}" if len(drawn) == 1 else "Of each class against the rest"
+    of = f"Class {classes[drawn[0]]}" if len(drawn) == 1 else "Each class against the rest"
     return [
-        Figure("ROC curve", roc.svg(), f"{of}. Across: false alarms. Up: found. The dashed line is chance."),
-        Figure("Precision and recall", curve.svg(), f"{of}. Across: recall. Up: precision."),
+        Figure(
+            "ROC curve",
+            roc.svg(),
+            f"{of}. x axis: false positive rate. y axis: true positive rate. The dashed line is a random model.",
+        ),
+        Figure("Precision and recall", curve.svg(), f"{of}. x axis: recall. y axis: precision."),
     ]
 
 

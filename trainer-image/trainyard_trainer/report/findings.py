@@ -47,7 +47,7 @@ def limited(findings: Iterable[Finding]) -> list[Finding]:
             kept.append(finding)
     for code, count in seen.items():
         if count > _PER_CODE:
-            text = f"{count - _PER_CODE} more findings of the kind {code}: see validation.json"
+            text = f"{count - _PER_CODE} more findings of code {code}: see validation.json"
             kept.append(Finding(code, severities[code].severity, text, count=count - _PER_CODE))
     return kept
 

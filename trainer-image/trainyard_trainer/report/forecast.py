@@ -14,14 +14,14 @@ from trainyard_trainer.report.svg import Axis, Floats, Plot, positions_of, reada
 Times = npt.NDArray[np.datetime64]
 
 _QUANTILE: Final = "quantile:"
-_STRETCH: Final = 3
+_HISTORY_FACTOR: Final = 3
 """Length of the history that is shown, as a multiple of the forecast."""
 
 _FEWEST_BEFORE: Final = 30
 
 
 @dataclass(frozen=True)
-class AheadSection:
+class ForecastSection:
     """The section of the page about the forecast."""
 
     steps: int
@@ -30,7 +30,7 @@ class AheadSection:
     figures: list[Figure]
 
 
-def ahead_section(rows: pd.DataFrame | None, dataset: Dataset, target: str) -> AheadSection | None:
+def forecast_section(rows: pd.DataFrame | None, dataset: Dataset, target: str) -> ForecastSection | None:
     """Return the section, or ``None`` if there is no forecast.
 
     Parameters
@@ -45,11 +45,11 @@ def ahead_section(rows: pd.DataFrame | None, dataset: Dataset, target: str) -> A
     levels = sorted(float(name.removeprefix(_QUANTILE)) for name in rows.columns if name.startswith(_QUANTILE))
     known = {one.name: one for one in dataset.series}
     names = [str(name) for name in rows["series"].unique()]
-    which = f"Of {len(dataset.series)} series the {len(names)} with the largest volume."
+    which = f"The {len(names)} of {len(dataset.series)} series with the largest volume."
     legend = [("actual", "observed"), ("model", "forecast")]
     if len(levels) > 1:
         legend.append(("band", f"from quantile {levels[0]:g} to {levels[-1]:g}"))
-    return AheadSection(
+    return ForecastSection(
         steps=int(rows["step"].max()),
         which=which if len(names) < len(dataset.series) else "",
         legend=legend,
@@ -59,34 +59,34 @@ def ahead_section(rows: pd.DataFrame | None, dataset: Dataset, target: str) -> A
 
 def _figure(series: Series, rows: pd.DataFrame, dataset: Dataset, selection: tuple[str, list[float]]) -> Figure:
     target, levels = selection
-    first = max(series.start, series.stop - max(_STRETCH * len(rows), _FEWEST_BEFORE))
+    first = max(series.start, series.stop - max(_HISTORY_FACTOR * len(rows), _FEWEST_BEFORE))
     before = dataset.frame.iloc[first + thinned(series.stop - first)]
     length, rows = len(rows), rows.iloc[thinned(len(rows))]
     known_times, known = before["ds"].to_numpy(), before["y"].to_numpy(np.float64)
-    times, said = rows["time"].to_numpy(), rows["prediction"].to_numpy(np.float64)
+    times, predicted = rows["time"].to_numpy(), rows["prediction"].to_numpy(np.float64)
     edges: list[Floats] = []
     if len(levels) > 1:
         edges = [rows[f"{_QUANTILE}{level:g}"].to_numpy(np.float64) for level in (levels[0], levels[-1])]
     plot = Plot(
-        _caption(series.name, length, times, said, edges, levels),
+        _caption(series.name, length, times, predicted, edges, levels),
         Axis.of_times(np.concatenate([known_times, times])),
-        Axis.over(known, said, *edges),
+        Axis.over(known, predicted, *edges),
         titles=("time", target),
     )
     if edges:
         plot.band(positions_of(times), edges[0], edges[1], "band")
-    plot.line(positions_of(known_times), known, "actual").line(positions_of(times), said, "model")
+    plot.line(positions_of(known_times), known, "actual").line(positions_of(times), predicted, "model")
     ends = pd.Timestamp(known_times[-1])
     return Figure(
         series.name, plot.svg(), f"Observed until {_day(ends)}; forecast until {_day(pd.Timestamp(times[-1]))}."
     )
 
 
-def _caption(name: str, steps: int, times: Times, said: Floats, edges: list[Floats], levels: list[float]) -> str:
+def _caption(name: str, steps: int, times: Times, predicted: Floats, edges: list[Floats], levels: list[float]) -> str:
     """Return a description of the chart as text."""
     first, last = (_day(pd.Timestamp(times[index])) for index in (0, -1))
     text = f"Forecast of {name}, {steps} steps from {first} to {last}"
-    finite = said[np.isfinite(said)]
+    finite = predicted[np.isfinite(predicted)]
     if not len(finite):
         return f"{text}: no value is finite"
     mean, low, high = (readable(float(one)) for one in (finite.mean(), finite.min(), finite.max()))

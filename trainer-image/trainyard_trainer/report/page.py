@@ -22,7 +22,7 @@ from trainyard_trainer.report.backtest import backtest_section
 from trainyard_trainer.report.classes import confusion_of
 from trainyard_trainer.report.figures import Figure
 from trainyard_trainer.report.findings import by_code, limited
-from trainyard_trainer.report.forecast import ahead_section
+from trainyard_trainer.report.forecast import forecast_section
 from trainyard_trainer.report.leaderboard import leaderboard_rows
 from trainyard_trainer.report.profile.changes import DataComparison
 from trainyard_trainer.report.ranking import Ranking, ranking_of
@@ -50,8 +50,8 @@ class ReportInput:
     measurements: Measurements | None = None
     comparison: Comparison | None = None
     data_comparison: DataComparison | None = None
-    ahead: pd.DataFrame | None = None
-    """The forecast of the series to plot: see ``Ahead.drawn`` in ``job.forecast.write_forecast``."""
+    forecast: pd.DataFrame | None = None
+    """The forecast of the series to plot: see ``WrittenForecast.plotted`` in ``job.forecast``."""
     backtest: Backtest | None = None
 
 
@@ -83,7 +83,7 @@ class Card:
 
     name: str
     value: str
-    beside: str
+    detail: str
     tone: str = ""
 
 
@@ -114,7 +114,7 @@ def render_report(source: ReportInput) -> str:
         overview_legend=_overview_legend(evaluation, dataset),
         forecasts=_forecasts(evaluation, dataset, ranked),
         backtest=None if source.backtest is None else backtest_section(source.backtest),
-        ahead=ahead_section(source.ahead, dataset, source.config.spec.data.target),
+        forecast=forecast_section(source.forecast, dataset, source.config.spec.data.target),
         importance=importance_rows(evaluation.importance),
         leaderboard=leaderboard_rows(evaluation.leaderboard),
         comparison=source.comparison,
@@ -185,8 +185,8 @@ def _cards(source: ReportInput, rows: Sequence[MetricRow]) -> list[Card]:
     cards = []
     if source.objective in by_name:
         row = by_name[source.objective]
-        beside = f"naive model {row.naive}" if row.naive else "the objective"
-        cards.append(Card(row.name, row.value, beside, row.tone))
+        detail = f"naive model {row.naive}" if row.naive else "the objective"
+        cards.append(Card(row.name, row.value, detail, row.tone))
     if SKILL in by_name and source.objective != SKILL:
         part = source.evaluation.metrics[SKILL]
         words = "less error than the naive model" if part >= 0 else "more error than the naive model"
@@ -194,11 +194,13 @@ def _cards(source: ReportInput, rows: Sequence[MetricRow]) -> list[Card]:
     series = source.trained.series
     if series is not None and series.total > 1:
         below = source.evaluation.metrics.get("series_below_baseline")
-        beside = "" if below is None else f"{below:.0f} worse than the naive model"
-        cards.append(Card("series", f"{series.trained + series.fallback:,}", beside))
+        detail = "" if below is None else f"{below:.0f} worse than the naive model"
+        cards.append(Card("series", f"{series.trained + series.fallback:,}", detail))
     cost = source.measurements
     if cost is not None and cost.latency is not None:
-        cards.append(Card("answer to one row", f"{cost.latency.p50_ms:.3g} ms", f"model of {size(cost.size_bytes)}"))
+        cards.append(
+            Card("prediction of one row", f"{cost.latency.p50_ms:.3g} ms", f"model of {size(cost.size_bytes)}")
+        )
     return cards
 
 
@@ -212,14 +214,14 @@ def _overview(evaluation: Evaluation, dataset: Dataset, threshold_spec: Threshol
         if dataset.positive_class is not None:
             cut = evaluation.metrics.get(THRESHOLD)
             charts += two_classes.figures_of(rows, dataset.positive_class, cut, threshold_spec)
-        return "How well classes are told apart", charts
+        return "Separation of the classes", charts
     if "series" in rows.columns:
         charts = [
             *figures.skill_figures(evaluation.table),
             *figures.error_by_step(rows),
             *figures.residual_figures(rows),
         ]
-        return "All series together" if rows["series"].nunique() > 1 else "The errors", charts
+        return "All series together" if rows["series"].nunique() > 1 else "Errors", charts
     return "Predicted and actual", figures.number_figures(rows)
 
 
@@ -258,14 +260,14 @@ def _measurement_rows(found: Measurements | None) -> list[tuple[str, str]]:
         return []
     rows: list[tuple[str, Any]] = [("Size of the files", size(found.size_bytes))]
     if found.judged_bytes is not None:
-        rows.append(("Size of the judged model, kept beside", size(found.judged_bytes)))
+        rows.append(("Size of the judged model", size(found.judged_bytes)))
     if found.memory_bytes is not None:
-        rows.append(("Memory when loaded and asked", size(found.memory_bytes)))
+        rows.append(("Memory for loading and predicting", size(found.memory_bytes)))
     if found.latency is not None:
         calls = f"of {found.latency.calls} calls"
         rows += [
-            (f"Answer to one row, median {calls}", f"{found.latency.p50_ms:.3g} ms"),
-            (f"Answer to one row, 95th percentile {calls}", f"{found.latency.p95_ms:.3g} ms"),
+            (f"Prediction of one row, median {calls}", f"{found.latency.p50_ms:.3g} ms"),
+            (f"Prediction of one row, 95th percentile {calls}", f"{found.latency.p95_ms:.3g} ms"),
         ]
     if found.onnx_max_difference is not None and math.isfinite(found.onnx_max_difference):
         rows.append(("ONNX: largest difference on the golden rows", f"{found.onnx_max_difference:.2g}"))

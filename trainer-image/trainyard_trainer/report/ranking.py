@@ -12,7 +12,7 @@ from trainyard_trainer.report.svg import readable
 
 _SHOWN: Final = 10
 _USUAL: Final = "mae"
-_BESIDE: Final = ("wape", "mase", SKILL)
+_OTHER_METRICS: Final = ("wape", "mase", SKILL)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def ranking_of(table: pd.DataFrame, objective: str) -> Ranking | None:
     best_first = rows.sort_values("value", ascending=not higher, kind="stable")
     worst = best_first.iloc[::-1].head(min(_SHOWN, (len(best_first) + 1) // 2))
     best = best_first.head(min(_SHOWN, len(best_first) - len(worst)))
-    beside = [name for name in _BESIDE if name != metric and (of_series["metric"] == name).any()]
+    others = [name for name in _OTHER_METRICS if name != metric and (of_series["metric"] == name).any()]
     shown = of_series[of_series["series"].isin([*best["series"], *worst["series"]])]
     values = {
         (str(s), str(m)): float(v) for s, m, v in zip(shown["series"], shown["metric"], shown["value"], strict=True)
@@ -64,12 +64,12 @@ def ranking_of(table: pd.DataFrame, objective: str) -> Ranking | None:
     def lines(of: pd.DataFrame) -> list[list[str]]:
         return [
             [str(item["series"]), _text(item["value"]), _text(item["baseline"])]
-            + [_text(values.get((str(item["series"]), name))) for name in beside]
+            + [_text(values.get((str(item["series"]), name))) for name in others]
             for item in of.to_dict("records")
         ]
 
     words = ("smallest", "largest") if higher else ("largest", "smallest")
-    return Ranking(metric, *words, ["Series", metric, "Naive model", *beside], lines(worst), lines(best))
+    return Ranking(metric, *words, ["Series", metric, "Naive model", *others], lines(worst), lines(best))
 
 
 def _text(value: float | None) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from trainyard_api.threshold import Threshold
 from trainyard_trainer.evaluate.curves import Cuts
 from trainyard_trainer.evaluate.rows import PROBABILITY
-from trainyard_trainer.evaluate.thresholds import cost_of_calls
+from trainyard_trainer.evaluate.thresholds import cost_of_cuts
 from trainyard_trainer.report.figures import Figure
 from trainyard_trainer.report.svg import Axis, Floats, Plot, readable, thinned
 
@@ -25,8 +25,8 @@ class Reliability:
     each.
     """
 
-    said: Floats
-    happened: Floats
+    predicted: Floats
+    observed: Floats
     rows: npt.NDArray[np.intp]
 
     @classmethod
@@ -34,11 +34,11 @@ class Reliability:
         """Count in ten bins of equal width. Empty bins are left out."""
         number = np.minimum((probability * _BINS).astype(np.intp), _BINS - 1)
         rows = np.bincount(number, minlength=_BINS)
-        there = rows > 0
-        said, happened = (
-            np.bincount(number, weights, _BINS)[there] / rows[there] for weights in (probability, positive)
+        occupied = rows > 0
+        predicted, observed = (
+            np.bincount(number, weights, _BINS)[occupied] / rows[occupied] for weights in (probability, positive)
         )
-        return cls(said, happened, rows[there])
+        return cls(predicted, observed, rows[occupied])
 
 
 def figures_of(
@@ -49,18 +49,18 @@ def figures_of(
     Empty unless there are rows of both classes.
     """
     actual = holdout["actual"].to_numpy(np.intp) == 1
-    chance = holdout[PROBABILITY + positive].to_numpy(np.float64)
+    probability = holdout[PROBABILITY + positive].to_numpy(np.float64)
     if actual.all() or not actual.any():
         return []
-    cuts = Cuts.of(actual, chance)
-    made = [_quality(cuts, positive, threshold)]
+    cuts = Cuts.of(actual, probability)
+    charts = [_quality(cuts, positive, threshold)]
     if (
         threshold_spec is not None
         and threshold_spec.cost_of_miss is not None
         and threshold_spec.cost_of_alarm is not None
     ):
-        made.append(_cost(cuts, threshold_spec.cost_of_miss, threshold_spec.cost_of_alarm, threshold))
-    return [*made, _calibration(Reliability.of(actual, chance), positive, chance, actual)]
+        charts.append(_cost(cuts, threshold_spec.cost_of_miss, threshold_spec.cost_of_alarm, threshold))
+    return [*charts, _calibration(Reliability.of(actual, probability), positive, probability, actual)]
 
 
 def _quality(cuts: Cuts, positive: str, threshold: float | None) -> Figure:
@@ -74,36 +74,39 @@ def _quality(cuts: Cuts, positive: str, threshold: float | None) -> Figure:
     _mark(plot, threshold, 1.0)
     best = int(f1.argmax())
     text = (
-        f"Of class {positive}. Across: the threshold. Up: precision, recall and F1. {_chosen(cuts, threshold)}"
-        f"The best F1 of these rows is {f1[best]:.2f}, at {cuts.probability[best]:.3g}."
+        f"Class {positive}. x axis: threshold. y axis: precision, recall and F1. "
+        f"{_chosen(cuts, threshold)}The best F1 of these rows is {f1[best]:.2f}, at threshold "
+        f"{cuts.probability[best]:.3g}."
     )
     return Figure("Precision, recall and F1 by threshold", plot.svg(), text, (*_CURVES, ("naive", "threshold")))
 
 
 def _cost(cuts: Cuts, miss: float, alarm: float, threshold: float | None) -> Figure:
-    costs = cost_of_calls(cuts, miss, alarm)
+    costs = cost_of_cuts(cuts, miss, alarm)
     some, axis = thinned(len(costs)), Axis.over(costs, zero=True)
     plot = Plot("Cost by threshold", Axis.over(_UNIT), axis).line(cuts.probability[some], costs[some], "model")
     _mark(plot, threshold, axis.high)
     best = int(costs.argmin())
     text = (
-        f"Across: the threshold. Up: the cost of these rows, {miss:g} for each miss and {alarm:g} for each alarm. The "
-        f"least is {readable(float(costs[best]))}, at {cuts.probability[best]:.3g}; without any call it is "
+        f"x axis: threshold. y axis: cost of these rows, {miss:g} for each false negative and {alarm:g} "
+        f"for each false positive. The least cost is {readable(float(costs[best]))}, at threshold "
+        f"{cuts.probability[best]:.3g}; without any positive prediction it is "
         f"{readable(float(miss * cuts.hits[-1]))}."
     )
     return Figure("Cost by threshold", plot.svg(), text)
 
 
-def _calibration(found: Reliability, positive: str, chance: Floats, actual: npt.NDArray[np.bool_]) -> Figure:
+def _calibration(found: Reliability, positive: str, probability: Floats, actual: npt.NDArray[np.bool_]) -> Figure:
     unit = Axis.over(_UNIT)
     plot = Plot("Calibration", unit, unit).line(_UNIT, _UNIT, "naive")
-    plot.line(found.said, found.happened, "model").dots(found.said, found.happened, "model")
-    furthest = int(np.abs(found.said - found.happened).argmax())
+    plot.line(found.predicted, found.observed, "model").dots(found.predicted, found.observed, "model")
+    furthest = int(np.abs(found.predicted - found.observed).argmax())
     text = (
-        f"Of class {positive}. Across: the probability that the model says, in tenths. Up: how often it happened; the "
-        f"dashed line is what it should be. On average it says {chance.mean():.2%}, and {actual.mean():.2%} happened; "
-        f"furthest off: {found.said[furthest]:.0%} said, {found.happened[furthest]:.0%} happened, of "
-        f"{found.rows[furthest]} rows. The Brier score is in the table of metrics."
+        f"Class {positive}. x axis: predicted probability, in ten bins. y axis: observed frequency. The "
+        f"dashed line is perfect calibration. The mean prediction is {probability.mean():.2%}, and "
+        f"{actual.mean():.2%} was observed. Largest difference: {found.predicted[furthest]:.0%} predicted, "
+        f"{found.observed[furthest]:.0%} observed, in {found.rows[furthest]} rows. The Brier score is in "
+        "the table of metrics."
     )
     return Figure("Calibration", plot.svg(), text)
 
@@ -117,9 +120,9 @@ def _chosen(cuts: Cuts, threshold: float | None) -> str:
     """Return text about the results of the chosen threshold on these rows."""
     if threshold is None:
         return ""
-    calls = cuts.probability >= threshold
-    if not calls.any():
-        return f"At the threshold {threshold:.3g} (dashed) nothing is called. "
-    last = int(np.flatnonzero(calls)[-1])
+    positives = cuts.probability >= threshold
+    if not positives.any():
+        return f"At the threshold {threshold:.3g} (dashed), no row is predicted as positive. "
+    last = int(np.flatnonzero(positives)[-1])
     precision, recall = cuts.hits[last] / (cuts.hits[last] + cuts.alarms[last]), cuts.hits[last] / cuts.hits[-1]
     return f"At the threshold {threshold:.3g} (dashed): precision {precision:.2f}, recall {recall:.2f}. "

@@ -60,7 +60,10 @@ def log_run(
 ) -> str | None:
     """Log the version. Return a message if that failed or took too long. Never raise an error."""
     if not spec.uri.startswith(("http://", "https://")):
-        return f"MLflow was not told: spec.tracking.mlflow.uri {redact(spec.uri)} is no http:// or https:// address"
+        return (
+            f"the version was not logged to MLflow: spec.tracking.mlflow.uri {redact(spec.uri)} is not an "
+            "http:// or https:// address"
+        )
     where = f"the server {redact(spec.uri)} (spec.tracking.mlflow)"
     failures: list[str] = []
 
@@ -76,8 +79,8 @@ def log_run(
         thread.start()
         thread.join(SECONDS)
     if thread.is_alive():
-        return f"MLflow was not told all of it: {where} took longer than {SECONDS:g} s"
-    return f"MLflow was not told all of it by {where}: {failures[0]}" if failures else None
+        return f"the version was not completely logged to MLflow: {where} took longer than {SECONDS:g} s"
+    return f"the version was not completely logged to MLflow by {where}: {failures[0]}" if failures else None
 
 
 def _log(spec: Mlflow, env: Environment, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> None:
@@ -88,7 +91,7 @@ def _log(spec: Mlflow, env: Environment, store: ArtifactStore, record: VersionRe
     experiment = _experiment(client, spec.experiment)
     known = _known(client, experiment, record.job_uid)
     if known is not None and known.info.status == "FINISHED":
-        LOGGER.info("MLflow has run %s of this job", known.info.run_id)
+        LOGGER.info("MLflow already has run %s of this job", known.info.run_id)
         return
     manifest = run.manifest
     moment = int(datetime.fromisoformat(manifest.created_at).timestamp() * 1000)

@@ -127,4 +127,4 @@ def test_findings_are_counted_by_code_and_the_many_are_cut():
     assert [(one.code, one.findings, one.count) for one in by_code(findings)] == [("AllZero", 1, 9), ("Gaps", 30, 60)]
     shown = limited(findings)
     assert len(shown) == 22
-    assert shown[-1].message == "10 more findings of the kind Gaps: see validation.json"
+    assert shown[-1].message == "10 more findings of code Gaps: see validation.json"

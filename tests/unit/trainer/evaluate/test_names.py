@@ -76,10 +76,14 @@ def found_by(config, folder):
 @pytest.mark.parametrize(
     ("task", "metric", "words"),
     [
-        ("Regression", "maee", "maee is no metric of task Regression; did you mean mae?; there are mae, rmse"),
-        ("Regression", "auc", "there are mae, rmse, mape, smape, wape, r2, bias, skill"),
-        ("Classification", "rmse", "there are accuracy, precision"),
-        ("Forecast", "baseline_mae", "there are mae"),
+        (
+            "Regression",
+            "maee",
+            "maee is not a metric of task Regression; did you mean mae?; these metrics exist: mae, rmse",
+        ),
+        ("Regression", "auc", "these metrics exist: mae, rmse, mape, smape, wape, r2, bias, skill"),
+        ("Classification", "rmse", "these metrics exist: accuracy, precision"),
+        ("Forecast", "baseline_mae", "these metrics exist: mae"),
     ],
 )
 def test_an_objective_that_no_task_offers_is_refused_before_data_is_read(task, metric, words):
@@ -98,7 +102,7 @@ def test_every_listed_metric_can_be_asked_for(task, metric):
 def test_a_metric_of_two_classes_is_refused_for_three_before_the_training(tmp_path):
     config = job_of(tmp_path, "Classification", "three", objective={"metric": "average_precision"})
     framework, dataset, context = framework_for(config), dataset_of(config, tmp_path), context_of(config, tmp_path)
-    with pytest.raises(ConfigError, match="average_precision is no metric of a target of 3 classes"):
+    with pytest.raises(ConfigError, match="average_precision is not a metric of a target of 3 classes"):
         framework.train(dataset, context)
     assert not context.output.exists()
 
@@ -112,24 +116,26 @@ def test_every_metric_has_a_goal_and_no_other_name_has():
 @pytest.mark.parametrize("metric", DATA_METRICS)
 def test_a_gate_may_ask_for_every_metric_of_the_data_and_an_objective_for_none(task, metric):
     framework_for(job("s3://bucket/t.csv", task=task, gates=[{"metric": metric, "op": "<=", "value": 0.25}]))
-    with pytest.raises(ConfigError, match=f"{metric} is no metric of task {task}"):
+    with pytest.raises(ConfigError, match=f"{metric} is not a metric of task {task}"):
         framework_for(job("s3://bucket/t.csv", task=task, objective={"metric": metric}))
 
 
 def test_a_gate_on_the_data_is_a_comparison_already():
     with pytest.raises(
-        ConfigError, match=r"spec.gates\[0\] compares data_shift with the champion, and it is a comparison"
+        ConfigError,
+        match=r"spec.gates\[0\] compares data_shift with the champion, but this metric already is a comparison",
     ):
         framework_for(job("s3://bucket/t.csv", gates=[{"metric": "data_shift", "compareTo": "Champion"}]))
     with pytest.raises(
-        ConfigError, match=r"data_shfit is no metric of the data; did you mean data_shift\?; there are data_"
+        ConfigError,
+        match=r"data_shfit is not a metric of the data; did you mean data_shift\?; these metrics exist: data_",
     ):
         framework_for(job("s3://bucket/t.csv", gates=[{"metric": "data_shfit", "op": "<", "value": 1}]))
 
 
 def test_the_bias_is_bounded_by_gates_and_ranks_nothing():
     framework_for(job("s3://bucket/t.csv", gates=[{"metric": "bias", "op": "<", "value": 5}]))
-    with pytest.raises(ConfigError, match="bias cannot rank models: nearer to 0 is better"):
+    with pytest.raises(ConfigError, match=r"spec\.objective\.metric bias cannot rank models"):
         framework_for(job("s3://bucket/t.csv", objective={"metric": "bias"}))
     with pytest.raises(ConfigError, match=r"spec.gates\[0\] compares bias with the champion"):
         framework_for(job("s3://bucket/t.csv", gates=[{"metric": "bias", "compareTo": "Champion"}]))
@@ -138,9 +144,9 @@ def test_the_bias_is_bounded_by_gates_and_ranks_nothing():
 @pytest.mark.parametrize(
     ("metric", "words"),
     [
-        ("mapee", r"spec.gates\[1\].metric mapee is no metric of task Regression; did you mean mape\?"),
-        ("auc", "there are mae, rmse, mape, smape, wape, r2, bias, skill"),
-        ("baseline_mae", "there are mae"),
+        ("mapee", r"spec.gates\[1\].metric mapee is not a metric of task Regression; did you mean mape\?"),
+        ("auc", "these metrics exist: mae, rmse, mape, smape, wape, r2, bias, skill"),
+        ("baseline_mae", "these metrics exist: mae"),
     ],
 )
 def test_a_gate_on_a_metric_that_never_comes_is_refused_before_data_is_read(metric, words):
@@ -153,13 +159,13 @@ def test_a_gate_on_a_metric_of_two_classes_is_refused_for_three_before_the_train
     gates = [{"metric": "f1@0.5", "op": ">", "value": 0.5}]
     config = job_of(tmp_path, "Classification", "three", gates=gates)
     framework, dataset, context = framework_for(config), dataset_of(config, tmp_path), context_of(config, tmp_path)
-    with pytest.raises(ConfigError, match=r"spec.gates\[0\].metric f1@0.5 is no metric of a target of 3 classes"):
+    with pytest.raises(ConfigError, match=r"spec.gates\[0\].metric f1@0.5 is not a metric of a target of 3 classes"):
         framework.train(dataset, context)
     assert not context.output.exists()
 
 
 def test_a_goal_against_the_meaning_of_the_metric_is_refused():
-    with pytest.raises(ConfigError, match="Minimize is the wrong way round for auc: leave it out, or write Maximize"):
+    with pytest.raises(ConfigError, match="Minimize is wrong for auc: remove it, or write Maximize"):
         framework_for(job("s3://bucket/t.csv", task="Classification", objective={"metric": "auc", "goal": "Minimize"}))
 
 
@@ -169,7 +175,7 @@ def container(**spec):
 
 def test_a_container_names_its_metrics_and_says_which_way_is_better():
     gates = [{"metric": "lift", "compareTo": "Champion"}, {"metric": "anything", "op": ">", "value": 0}]
-    with pytest.raises(ConfigError, match=r"spec.gates\[0\] compares lift .* nothing says"):
+    with pytest.raises(ConfigError, match=r"spec.gates\[0\] compares lift"):
         check_container_metrics(container(gates=gates))
     with pytest.raises(ConfigError, match=r"set spec.objective to \{metric: lift, goal: Minimize\}"):
         check_container_metrics(container(gates=gates, objective={"metric": "lift"}))

@@ -92,7 +92,7 @@ def test_without_a_request_balanced_classes_are_cut_at_one_half(share, balanced)
     assert choose(Threshold(optimize="F1"), actual, chance, positive="ja", rarer_share=share).value == 0.2
 
 
-@pytest.mark.parametrize(("label", "words"), [(0, "no row of 'ja'"), (1, "no row that is not 'ja'")])
+@pytest.mark.parametrize(("label", "words"), [(0, "no row of 'ja'"), (1, "only rows of 'ja'")])
 def test_validation_rows_of_one_class_choose_nothing_and_it_is_said(label, words):
     cut = cut_of([(label, 0.2), (label, 0.9)], minRecall=0.9)
     assert cut.value == 0.5

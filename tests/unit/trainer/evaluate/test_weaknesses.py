@@ -28,10 +28,16 @@ def warned(found, positive="ja", wanted=("auc", "f1"), objective="auc"):
 @pytest.mark.parametrize(
     ("positives", "words"),
     [
-        (0, "the holdout of 100 rows holds no row of 'ja'"),
-        (100, "the holdout of 100 rows holds only rows of 'ja'"),
-        (1, "the holdout holds 1 rows of 'ja': metrics of so few are mostly chance, a single row moves recall by 100%"),
-        (19, "the holdout holds 19 rows of 'ja'"),
+        (0, "the holdout of 100 rows has no row of 'ja'"),
+        (100, "the holdout of 100 rows has only rows of 'ja'"),
+        (
+            1,
+            (
+                "the holdout has 1 rows of 'ja': metrics of so few rows depend mostly on chance, "
+                "a single row changes recall by 100%"
+            ),
+        ),
+        (19, "the holdout has 19 rows of 'ja'"),
         (20, None),
     ],
 )
@@ -42,10 +48,10 @@ def test_few_positives_are_reported_with_their_number(positives, words):
 
 
 def test_another_objective_than_usual_is_reported_with_the_reason():
-    found = classes(50, 100, notes=("auc is undefined: the holdout holds one class only",))
+    found = classes(50, 100, notes=("auc is undefined: the holdout has only one class",))
     (reported,) = warned(found, objective="f1")
     assert reported.startswith(
-        "auc has no value on the holdout (auc is undefined: the holdout holds one class only), so f1"
+        "auc has no value on the holdout (auc is undefined: the holdout has only one class), so f1"
     )
 
 
@@ -60,7 +66,7 @@ def test_most_series_below_the_baseline_are_reported(below, reported):
     table = pd.DataFrame({"series": ["a", "b", "c", "d", None], "metric": "skill", "value": 0.1})
     found = Judgement({"series_below_baseline": float(below)}, table, pd.DataFrame(), (), "drift")
     warnings = weaknesses(found, None, ("mase", "mae"), "mase")
-    assert warnings == [] or f"{below} of 4 series are forecast worse than by the baseline (drift)" in warnings[0]
+    assert warnings == [] or f"{below} of 4 series have a worse forecast than the baseline (drift)" in warnings[0]
     assert bool(warnings) == reported
 
 
@@ -72,6 +78,6 @@ def test_a_holdout_of_one_class_is_ranked_by_f1_and_says_so():
     assert found.metrics["brier"] == pytest.approx((0.01 + 0.36 + 0.04) / 3)
     said = weaknesses(found, "ja", ("auc", "f1"), "f1")
     assert [text.split(":")[0] for text in said[:2]] == [
-        "the holdout of 3 rows holds no row of 'ja'",
+        "the holdout of 3 rows has no row of 'ja'",
         "auc has no value on the holdout (auc is undefined",
     ]

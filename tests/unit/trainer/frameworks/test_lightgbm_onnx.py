@@ -103,7 +103,7 @@ def test_a_time_in_seconds_is_too_fine_for_single_precision(tmp_path: Path) -> N
     assert made.file is None
     assert made.warning is not None
     assert "numbers of 'seconds' (around 1.7" in made.warning
-    assert "too fine for the single precision of ONNX" in made.warning
+    assert "need a higher precision than the single precision of ONNX" in made.warning
 
 
 def test_all_held_out_rows_and_the_extremes_of_each_column_are_asked(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_balanced_classes_are_cut_at_one_half(tmp_path, framework):
     _, _, found, *_ = judged(tmp_path, framework, machines(share=0.45))
     assert found.metrics["threshold"] == 0.5
     assert found.metrics["f1"] == found.metrics["f1@0.5"]
-    assert "since the classes are balanced" in found.notes[0]
+    assert "because the classes are balanced" in found.notes[0]
 
 
 @FRAMEWORKS

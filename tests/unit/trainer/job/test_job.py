@@ -146,7 +146,7 @@ def test_an_objective_without_a_value_says_why_and_names_what_there_is(tmp_path:
     code, result = run(tmp_path, objective={"metric": "r2"})
     assert code == 65
     assert result.message == (
-        "spec.objective.metric r2 has no value on the rows held out of https://***@host/x.csv?sig=*** "
+        "spec.objective.metric r2 has no value on the held-out rows of https://***@host/x.csv?sig=*** "
         "(r2 was not asked for); choose one of mae"
     )
 

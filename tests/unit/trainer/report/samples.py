@@ -95,8 +95,8 @@ def forecasts(count: int = 12, first: str = NASTY, horizon: int = HORIZON) -> Re
     return source_of(dataset, judge(made), "mae", trained=trained)
 
 
-def ahead(
-    *, quantiles: bool = True, horizon: int = 28, series: int = 12, drawn: int = 2, first: str = "first"
+def forecast(
+    *, quantiles: bool = True, horizon: int = 28, series: int = 12, plotted: int = 2, first: str = "first"
 ) -> ReportInput:
     """Forecasts with what comes behind the data."""
     plain = forecasts(series, first, horizon=28)
@@ -112,11 +112,11 @@ def ahead(
                     **({"quantile:0.1": 30.0, "quantile:0.5": 41.0, "quantile:0.9": 50.0} if quantiles else {}),
                 }
             )
-            for one in plain.dataset.series[:drawn]
+            for one in plain.dataset.series[:plotted]
         ],
         ignore_index=True,
     )
-    return dataclasses.replace(plain, ahead=rows)
+    return dataclasses.replace(plain, forecast=rows)
 
 
 def backtest(count: int = 30, windows: int = 4, first: str = NASTY) -> Backtest:

@@ -68,9 +68,9 @@ def test_two_classes_are_told_in_words_too() -> None:
     hits = float((called & positive).sum())
     assert f"precision {hits / called.sum():.2f}, recall {hits / positive.sum():.2f}." in quality.caption
     costs = [10 * (positive & (chance < cut)).sum() + (~positive & (chance >= cut)).sum() for cut in chance]
-    assert f"The least is {min(costs)}," in cost.caption
-    assert f"without any call it is {10 * positive.sum()}" in cost.caption
-    assert f"On average it says {chance.mean():.2%}, and {positive.mean():.2%} happened" in calibration.caption
+    assert f"The least cost is {min(costs)}," in cost.caption
+    assert f"without any positive prediction it is {10 * positive.sum()}" in cost.caption
+    assert f"The mean prediction is {chance.mean():.2%}, and {positive.mean():.2%} was observed" in calibration.caption
     assert [name for _, name in quality.legend] == ["precision", "recall", "F1", "threshold"]
     page = render_report(source)
     assert "brier" in page
@@ -81,8 +81,8 @@ def test_calibration_counts_rows_in_tenths() -> None:
     chance = np.array([0.0, 0.04, 0.55, 0.55, 0.55, 1.0])
     found = Reliability.of(np.array([False, False, True, True, False, True]), chance)
     assert found.rows.tolist() == [2, 3, 1]
-    assert found.said.tolist() == pytest.approx([0.02, 0.55, 1.0])
-    assert found.happened.tolist() == pytest.approx([0, 2 / 3, 1])
+    assert found.predicted.tolist() == pytest.approx([0.02, 0.55, 1.0])
+    assert found.observed.tolist() == pytest.approx([0, 2 / 3, 1])
 
 
 def test_the_worst_series_come_first_and_names_are_escaped() -> None:
@@ -120,8 +120,8 @@ def test_a_forecast_shows_some_history() -> None:
 
 def test_the_search_and_the_costs_are_reported() -> None:
     page = render_report(samples.forecasts(4, "first"))
-    assert "240 parameter sets were tried, 61 of them given up half-way" in page
-    assert "4 series have parameters of their own" in page
+    assert "240 parameter sets were tried, 61 of them were pruned" in page
+    assert "4 series have their own parameters" in page
     assert "0.81 ms" in page
     assert "3.24 MiB" in page
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from tests.unit.trainer.report import samples
-from trainyard_trainer.report.forecast import ahead_section
+from trainyard_trainer.report.forecast import forecast_section
 from trainyard_trainer.report.page import render_report
 from trainyard_trainer.report.svg import WIDTH
 
@@ -18,9 +18,9 @@ def pictures(page: str) -> list[ElementTree.Element]:
 
 
 def test_it_has_titles_axes_legend_and_words() -> None:
-    page = render_report(samples.ahead())
+    page = render_report(samples.forecast())
     assert "Forecast of the next 28 steps" in page
-    assert "Of 12 series the 2 with the largest volume." in page
+    assert "The 2 of 12 series with the largest volume." in page
     assert "from quantile 0.1 to 0.9" in page
     first, second = pictures(page)
     assert first.get("aria-label") == (
@@ -35,7 +35,7 @@ def test_it_has_titles_axes_legend_and_words() -> None:
 
 
 def test_the_band_lies_around_the_line() -> None:
-    (first, *_) = pictures(render_report(samples.ahead()))
+    (first, *_) = pictures(render_report(samples.forecast()))
     shapes = {path.get("class"): path.get("d", "") for path in first.iter("path")}
     numbers = np.array(re.findall(r"([\d.]+) ([\d.]+)", shapes["area band"]), dtype=float)
     (level,) = set(np.array(re.findall(r"([\d.]+) ([\d.]+)", shapes["line model"]), dtype=float)[:, 1])
@@ -46,35 +46,35 @@ def test_the_band_lies_around_the_line() -> None:
 
 
 def test_without_quantiles_there_is_no_band() -> None:
-    page = render_report(samples.ahead(quantiles=False))
+    page = render_report(samples.forecast(quantiles=False))
     assert "area band" not in page
     assert "quantile" not in pictures(page)[0].get("aria-label", "")
 
 
 def test_nothing_is_drawn_where_nothing_was_forecast() -> None:
     plain = samples.forecasts(3, "first")
-    assert ahead_section(None, plain.dataset, "y") is None
+    assert forecast_section(None, plain.dataset, "y") is None
     assert '<section id="forecast">' not in render_report(plain)
 
 
 def test_all_series_need_no_word_about_which() -> None:
-    given = samples.ahead(series=2)
-    section = ahead_section(given.ahead, given.dataset, "y")
+    given = samples.forecast(series=2)
+    section = forecast_section(given.forecast, given.dataset, "y")
     assert section is not None
     assert section.which == ""
 
 
 def test_a_long_horizon_stays_a_small_picture() -> None:
-    given = samples.ahead(horizon=10_000, drawn=1)
-    section = ahead_section(given.ahead, given.dataset, "y")
+    given = samples.forecast(horizon=10_000, plotted=1)
+    section = forecast_section(given.forecast, given.dataset, "y")
     assert section is not None
     assert len(section.figures[0].picture) < 40_000
     assert "10000 steps" in section.figures[0].picture
 
 
 def test_what_is_not_finite_is_reported() -> None:
-    given = samples.ahead(quantiles=False, drawn=1)
-    assert given.ahead is not None
-    section = ahead_section(given.ahead.assign(prediction=np.nan), given.dataset, "y")
+    given = samples.forecast(quantiles=False, plotted=1)
+    assert given.forecast is not None
+    section = forecast_section(given.forecast.assign(prediction=np.nan), given.dataset, "y")
     assert section is not None
     assert "no value is finite" in section.figures[0].picture

@@ -39,14 +39,14 @@ def import_versions(options: argparse.Namespace) -> int:
     )
     models = models_in(store, options.namespace, options.model)
     if not models:
-        raise InputMissing(f"{store.address('')} holds no model{_of(options)}; name the storage.uri of the jobs")
+        raise InputMissing(f"{store.address('')} contains no model{_of(options)}; give the storage.uri of the jobs")
     states: Counter[str] = Counter()
     rebuilt = _noted(rebuild(store, models, rebuild_options), states)
     if options.list:
         print(_listed(rebuilt), end="")
     else:
         _write(rebuilt, options.output)
-    runs = _tell_left_over(store, models)
+    runs = _report_left_over(store, models)
     print(_summary(states, len(models), runs), file=sys.stderr)
     if not states:
         return ExitCode.INPUT_MISSING
@@ -94,7 +94,7 @@ def _facts(one: Rebuilt) -> tuple[str, str, str]:
     return spec.get("objectiveValue", ""), spec.get("trainingJob", {}).get("name", ""), spec.get("label", "")
 
 
-def _tell_left_over(store: ArtifactStore, models: list[ModelKeys]) -> int:
+def _report_left_over(store: ArtifactStore, models: list[ModelKeys]) -> int:
     count = 0
     for keys in models:
         for message in left_over(store, keys):
@@ -106,9 +106,9 @@ def _tell_left_over(store: ArtifactStore, models: list[ModelKeys]) -> int:
 def _summary(states: Counter[str], models: int, runs: int) -> str:
     counts = [
         f"{states['Good']} versions of {models} models",
-        f"{states['Broken']} could not be made again",
+        f"{states['Broken']} could not be rebuilt",
         f"{states['Removed']} were removed",
         f"{states['Reserved']} numbers have no version yet",
-        f"{runs} jobs have runs and no version",
+        f"{runs} jobs have runs but no version",
     ]
     return "; ".join([counts[0], *(text for text in counts[1:] if not text.startswith("0 "))])

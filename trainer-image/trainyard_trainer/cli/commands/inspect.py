@@ -42,7 +42,7 @@ def _facts(found: Found) -> list[tuple[str, str]]:
         "positive": manifest.positive_class,
         "baseline": manifest.baseline,
         "series": series
-        and f"{series.trained} of {series.total} trained, {series.fallback} fell back, {series.failed} failed",
+        and f"{series.trained} of {series.total} trained, {series.fallback} with a fallback, {series.failed} failed",
         "use": measured and _cost(measured),
         "golden": f"{len(manifest.golden.inputs.rows)} rows within {manifest.golden.tolerance:g}"
         if manifest.golden.inputs.rows

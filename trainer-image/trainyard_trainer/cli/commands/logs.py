@@ -28,8 +28,8 @@ def logs(options: argparse.Namespace) -> int:
     found = sorted((each for each in store.walk(folder) if _is_wanted(each, folder, name)), key=lambda each: each.key)
     if not found:
         raise InputMissing(
-            f"{store.address(folder)} holds no log{f' {name}' if name else ''}: name status.result.log of a "
-            "TrainingJob, or the address of its run; jobs of older releases have none"
+            f"{store.address(folder)} contains no log{f' {name}' if name else ''}: give status.result.log of "
+            "a TrainingJob, or the address of its run; jobs of older releases have no log"
         )
     if options.list:
         rows = [
@@ -45,7 +45,7 @@ def logs(options: argparse.Namespace) -> int:
 def _print(store: ArtifactStore, one: Stored) -> None:
     body = store.get(one.key)
     if body is None:
-        raise InputMissing(f"{store.address(one.key)} was removed meanwhile")
+        raise InputMissing(f"{store.address(one.key)} was removed while it was read; run the command again")
     sys.stdout.buffer.write(body)
     sys.stdout.buffer.flush()
 
@@ -67,5 +67,6 @@ def _folder_of(uri: str) -> tuple[str, str, str]:
             if len(parts) > back and parts[-back] == part:
                 return "/".join(parts[:-back]), f"logs/{parts[-back + 1]}", name
     raise InputMissing(
-        f"{uri} is no place of logs: name status.result.log of a TrainingJob (it ends with /logs/<uid>), or a run"
+        f"{uri} is not the address of logs: give status.result.log of a TrainingJob (it ends with "
+        "/logs/<uid>), or the address of a run"
     )

@@ -28,7 +28,7 @@ def run(file: Path, output: Path, stop: Callable[[], bool], *, resume: bool) -> 
     if code == ExitCode.OK:
         bar.show(_summary(env.termination_log, output))
     elif code == ExitCode.INTERRUPTED:
-        bar.show("the same command with --resume goes on with what is finished\n")
+        bar.show("run the same command with --resume to continue from the finished work\n")
     return code
 
 

@@ -21,14 +21,14 @@ def storage_of(options: argparse.Namespace) -> Storage:
         return Storage(uri=uri, endpoint=options.endpoint, region=options.region)
     except ValueError as error:
         raise ConfigError(
-            f"{uri} is no address of a storage: write s3://bucket/prefix, pvc://claim/path or a folder"
+            f"{uri} is not the address of a storage: write s3://bucket/prefix, pvc://claim/path or a folder"
         ) from error
 
 
 def open_location(storage: Storage) -> ArtifactStore:
     """Open the storage with credentials from the environment, as a trainer's pod does. Raises TrainerError."""
     if storage.uri.startswith("file://") and not Path(storage.uri.removeprefix("file://")).is_dir():
-        raise InputMissing(f"{storage.uri} is no folder: name the storage itself, or a copy of it")
+        raise InputMissing(f"{storage.uri} is not a folder: give the folder of the storage, or of a copy")
     return open_store(storage, Environment.from_environ(os.environ))
 
 
@@ -42,5 +42,8 @@ def seen_from_cluster(storage: Storage, uri: str | None, secret: str | None) -> 
     """
     seen = uri or storage.uri
     if not seen.startswith(("s3://", "pvc://")):
-        raise ConfigError(f"no cluster reaches {seen}: say with --as where it finds these files, s3://... or pvc://...")
+        raise ConfigError(
+            f"a cluster cannot reach {seen}: give the address of these files in the cluster with --as, "
+            "s3://... or pvc://..."
+        )
     return storage.model_copy(update={"uri": seen, "secret_ref": None if secret is None else SecretRef(name=secret)})

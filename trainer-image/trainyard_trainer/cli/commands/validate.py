@@ -31,7 +31,7 @@ def validate(file: Path, *, data: bool) -> str:
     what = f"{config.spec.framework}, {config.spec.task}" + (
         "" if config.spec.mode == "Train" else f", mode {config.spec.mode}"
     )
-    text = f"{file}: the specification of {config.name} is good ({what})\n"
+    text = f"{file}: the specification of {config.name} is valid ({what})\n"
     return text + data_report(load(config)) if data else text
 
 
@@ -71,7 +71,7 @@ def data_report(dataset: Dataset) -> str:
         (severity, code, str(len(found)), _words(found))
         for (severity, code), found in sorted(by_code.items(), key=lambda item: (_SEVERITIES[item[0][0]], item[0][1]))
     ]
-    return head + (aligned([("severity", "code", "times", "first"), *rows], "  ") if rows else "  nothing to remark\n")
+    return head + (aligned([("severity", "code", "times", "first"), *rows], "  ") if rows else "  no findings\n")
 
 
 def _words(found: list[Finding]) -> str:

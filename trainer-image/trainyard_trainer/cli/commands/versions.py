@@ -41,7 +41,7 @@ def find(folder: Path, model: str | None = None, version: int | None = None) -> 
         If a document cannot be read, or the manifest is not the one that was registered.
     """
     if not folder.is_dir():
-        raise InputMissing(f"{folder} is no folder: name the --output of a run, or the folder of one run")
+        raise InputMissing(f"{folder} is not a folder: give the --output of a run, or the folder of one run")
     if (folder / MANIFEST).exists():
         return _read(folder)
     records = [
@@ -50,7 +50,9 @@ def find(folder: Path, model: str | None = None, version: int | None = None) -> 
         if model in (None, name) and version in (None, record.version)
     ]
     if not records:
-        raise InputMissing(f"{folder} holds {_none_of(model, version)}; it is filled by trainyard-trainer run --output")
+        raise InputMissing(
+            f"{folder} contains {_none_of(model, version)}; trainyard-trainer run --output writes versions there"
+        )
     names = sorted({name for _, name, _ in records})
     if version is not None and len(names) > 1:
         raise ConfigError(f"several models in {folder} have a version {version}: add --model ({', '.join(names)})")
@@ -72,7 +74,7 @@ def _records(folder: Path) -> Iterator[tuple[Path, str, VersionRecord]]:
         try:
             yield folder, file.parents[2].name, VersionRecord.model_validate_json(file.read_bytes())
         except ValidationError as error:
-            raise DataError(f"{file} cannot be read: {error.errors()[0]['msg']}; copy it anew") from error
+            raise DataError(f"{file} cannot be read: {error.errors()[0]['msg']}; copy it again") from error
 
 
 def _read(run: Path, record: VersionRecord | None = None) -> Found:
@@ -80,8 +82,8 @@ def _read(run: Path, record: VersionRecord | None = None) -> Found:
     try:
         body = file.read_bytes()
     except FileNotFoundError as error:
-        raise InputMissing(f"{file} is gone: the version's run is not in this folder; copy it here") from error
+        raise InputMissing(f"{file} is missing: the run of the version is not in this folder; copy it here") from error
     digest = sha256_of(body)
     if record is not None and digest != record.manifest_sha256:
-        raise DataError(f"{file} is not what version {record.version} was registered with: it was changed since")
+        raise DataError(f"{file} was changed after version {record.version} was registered; copy it again")
     return Found(run, parse_manifest(body, str(file)), digest, record)

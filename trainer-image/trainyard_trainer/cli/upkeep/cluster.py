@@ -24,7 +24,7 @@ ACCOUNT_DIR: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 _TIMEOUT_SECONDS: Final = 60.0
 _ATTEMPTS: Final = 4
-_ASK_IN_FILE: Final = "or name a file with --in-use"
+_OR_A_FILE: Final = "or give a file with --in-use"
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Cluster:
         account = Path(environ.get(ACCOUNT_DIR_ENV) or ACCOUNT_DIR)
         if not host or not port.isdecimal() or not (account / "token").is_file():
             raise ConfigError(
-                f"what is in use is not known: this is no pod with a service account's token in {account}; run it in "
-                f"one (see examples/storage), {_ASK_IN_FILE}"
+                "the objects in use are unknown: this is not a pod with the token of a service account in "
+                f"{account}; run the command in such a pod (see examples/storage), {_OR_A_FILE}"
             )
         return cls(host, int(port), account)
 
@@ -79,7 +79,7 @@ class Cluster:
             found = retrying(self._every_page, kind, namespace)
         except (OSError, http.client.HTTPException) as error:
             raise UpstreamUnavailable(
-                f"what is in use is not known: the API server {self.host}:{self.port} does not answer: {error}"
+                f"the objects in use are unknown: the API server {self.host}:{self.port} does not respond: {error}"
             ) from error
         for item in found:
             yield {**item, "kind": kind.kind}
@@ -103,25 +103,28 @@ class Cluster:
         try:
             page = json.loads(body)
         except ValueError as error:
-            raise UpstreamUnavailable(f"what is in use is not known: {path} is no JSON: {error}") from error
+            raise UpstreamUnavailable(f"the objects in use are unknown: {path} is not JSON: {error}") from error
         if not isinstance(page, dict) or not isinstance(page.get("items"), list):
-            raise UpstreamUnavailable(f"what is in use is not known: {path} is no list of objects")
+            raise UpstreamUnavailable(f"the objects in use are unknown: {path} is not a list of objects")
         return page
 
     def _refusal(self, status: int, kind: KindDefinition, namespace: str) -> TrainerError:
         what = (
-            f"what is in use is not known: the API server answered {status} to a list of {kind.plural} in {namespace}"
+            f"the objects in use are unknown: the API server returned {status} for a list of {kind.plural} "
+            f"in {namespace}"
         )
         match status:
             case 401 | 403:
                 return NotPermitted(
-                    f"{what}; let the pod's service account list modelversions, trainingjobs and modeldeployments "
-                    f"there, {_ASK_IN_FILE}"
+                    f"{what}; allow the service account of the pod to list modelversions, trainingjobs and "
+                    f"modeldeployments there, {_OR_A_FILE}"
                 )
             case 404:
-                return InputMissing(f"{what}: it does not have this kind; install the chart's definitions")
+                return InputMissing(
+                    f"{what}: the cluster does not have this kind; install the custom resource definitions of the chart"
+                )
             case _:
-                return UpstreamUnavailable(f"{what}; it may work later")
+                return UpstreamUnavailable(f"{what}; try again later")
 
     def _get(self, path: str) -> tuple[int, bytes]:
         context = ssl.create_default_context(cafile=str(self.account / "ca.crt"))

@@ -16,7 +16,7 @@ from trainyard_trainer.artifacts.store import Stored
 from trainyard_trainer.artifacts.versions import VersionRecord
 from trainyard_trainer.cli.upkeep.usage import Usage
 
-What = Literal["version", "run", "checkpoints", "backtest", "log", "index", "torn file"]
+What = Literal["version", "run", "checkpoints", "backtest", "log", "index", "incomplete file"]
 
 _PARTS: Final = ("runs", "backtests", "logs", "by-run")
 
@@ -86,11 +86,11 @@ def plan(
         if uid not in usage.working and max(each.modified for each in own) < before
         for removal in _of_job(keys, uid, own, numbers, used, exists=uid in usage.jobs)
     ]
-    removals += [Removal("torn file", each.key, (each,)) for each in torn]
+    removals += [Removal("incomplete file", each.key, (each,)) for each in torn]
     return sorted(removals, key=lambda one: (_ORDER.index(one.what), one.folder))
 
 
-_ORDER: Final[tuple[What, ...]] = ("version", "run", "checkpoints", "backtest", "log", "index", "torn file")
+_ORDER: Final[tuple[What, ...]] = ("version", "run", "checkpoints", "backtest", "log", "index", "incomplete file")
 
 
 def since(now: datetime, days: float) -> datetime:

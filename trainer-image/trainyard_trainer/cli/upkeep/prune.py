@@ -17,10 +17,10 @@ from trainyard_trainer.cli.upkeep.plan import Removal, plan
 from trainyard_trainer.cli.upkeep.usage import Usage
 from trainyard_trainer.errors import ConfigError, DataError
 
-_SIDE_BY_SIDE: Final = 8
+_PARALLEL_READS: Final = 8
 """Number of claims read in parallel."""
 
-Learn = Callable[[], Usage]
+ReadUsage = Callable[[], Usage]
 """Returns what is in use now. Raises TrainerError if that cannot be read; then nothing is removed."""
 
 
@@ -58,13 +58,13 @@ def require_versions(store: ArtifactStore, models: Sequence[ModelKeys], usage: U
     for keys in models:
         if any(not was_removed(store, keys, number) for number in numbers_of(store, keys)):
             raise ConfigError(
-                f"namespace {namespace} has no ModelVersion, and {store.address(keys.versions)} has versions: if the "
-                "cluster has lost them, restore or import them first; if none is wanted any more, add "
+                f"namespace {namespace} has no ModelVersion, but {store.address(keys.versions)} has versions: if "
+                "the cluster has lost them, restore or import them first; if you do not need them any more, add "
                 "--no-version-in-use"
             )
 
 
-def remove(store: ArtifactStore, found: Found, learn: Learn, before: datetime) -> list[Removal]:
+def remove(store: ArtifactStore, found: Found, read_usage: ReadUsage, before: datetime) -> list[Removal]:
     """Remove the objects found that are still unused. Return what was removed.
 
     If the process crashes at any point, no remaining manifest names a missing file, and the next call continues:
@@ -84,7 +84,7 @@ def remove(store: ArtifactStore, found: Found, learn: Learn, before: datetime) -
     mark = canonical_json({"removedAt": datetime.now(UTC).isoformat(timespec="milliseconds")})
     for number in sorted(marked):
         store.put_if_absent(keys.removed(number), mark)
-    again = plan(keys, store.walk(keys.base), found.claims or {}, learn(), before)
+    again = plan(keys, store.walk(keys.base), found.claims or {}, read_usage(), before)
     seen = {one.folder for one in found.removals}
     now = [one for one in again if one.folder in seen]
     store.remove([keys.removed(number) for number in sorted(marked - {one.number for one in now})])
@@ -107,6 +107,6 @@ def unmark(store: ArtifactStore, found: Found, usage: Usage) -> list[int]:
 
 def _claims(store: ArtifactStore, keys: ModelKeys) -> dict[int, VersionRecord]:
     numbers = numbers_of(store, keys)
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
         found = list(pool.map(lambda number: read_record(store, keys, number), numbers))
     return {number: record for number, record in zip(numbers, found, strict=True) if record is not None}

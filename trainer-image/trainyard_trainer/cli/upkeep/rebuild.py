@@ -14,7 +14,7 @@ from trainyard_api.training import Storage
 from trainyard_api.version_object import version_object
 from trainyard_api.wire import TrainingResult
 from trainyard_trainer.artifacts.layout import CHECKPOINTS, MANIFEST, ModelKeys
-from trainyard_trainer.artifacts.manifest import Asked, Manifest, fetch_file
+from trainyard_trainer.artifacts.manifest import Manifest, VersionRequest, fetch_file
 from trainyard_trainer.artifacts.runs import FinishedRun
 from trainyard_trainer.artifacts.store import Addresses, ArtifactStore
 from trainyard_trainer.artifacts.versions import VersionRecord, numbers_of, read_record, registered_run, was_removed
@@ -22,7 +22,7 @@ from trainyard_trainer.errors import ConfigError, DataError, InputMissing
 from trainyard_trainer.job.result import fit, succeeded
 from trainyard_trainer.messages import messages_of
 
-_SIDE_BY_SIDE: Final = 8
+_PARALLEL_READS: Final = 8
 """Number of versions read in parallel. Most of the time, each is waiting for the storage."""
 
 State = Literal["Good", "Broken", "Reserved", "Removed"]
@@ -61,7 +61,7 @@ class Rebuilt:
     body: dict[str, Any] | None = None
 
 
-class _Elsewhere:
+class _ClusterAddresses:
     """Addresses of the storage as the cluster sees it. They can differ from the address used here."""
 
     def __init__(self, storage: Storage) -> None:
@@ -79,7 +79,7 @@ def rebuild(store: ArtifactStore, models: Sequence[ModelKeys], options: RebuildO
     TrainerError
         If the storage as a whole rejects the request or is unavailable.
     """
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool:
         for keys in models:
             numbers = sorted(numbers_of(store, keys))
             yield from pool.map(lambda number, keys=keys: _rebuilt(store, keys, number, options), numbers)
@@ -95,9 +95,12 @@ def left_over(store: ArtifactStore, keys: ModelKeys) -> Iterator[str]:
         done = [name for name in runs if store.size(f"{keys.run(uid, name)}/{MANIFEST}") is not None]
         folder = store.address(keys.runs(uid))
         if done:
-            yield f"{folder}: run {done[0]} is finished and has no version: its job gives it one when it is tried again"
+            yield f"{folder}: run {done[0]} is finished and has no version: a retry of its job registers one"
         else:
-            yield f"{folder}: {len(runs)} runs without a manifest: they were stopped or are not finished, no model"
+            yield (
+                f"{folder}: {len(runs)} runs without a manifest: they were stopped or have not finished, so they "
+                "have no model"
+            )
 
 
 def _record_or_none(store: ArtifactStore, keys: ModelKeys, number: int) -> VersionRecord | None:
@@ -111,10 +114,10 @@ def _rebuilt(store: ArtifactStore, keys: ModelKeys, number: int, options: Rebuil
     try:
         record = read_record(store, keys, number)
         if record is None:
-            message = "the number is reserved for a job, which has registered nothing under it"
+            message = "the number is reserved for a job that has registered nothing under it"
             return Rebuilt(keys, number, "Reserved", message)
         if was_removed(store, keys, number):
-            return Rebuilt(keys, number, "Removed", "its files were removed by prune; the number stays taken")
+            return Rebuilt(keys, number, "Removed", "prune has removed its files; the number is not used again")
         run = _run_of(store, keys, number, record)
         _check_files(store, run, digests=options.check_files)
         return Rebuilt(keys, number, "Good", body=_object(store, keys, record, run, options))
@@ -126,14 +129,14 @@ def _run_of(store: ArtifactStore, keys: ModelKeys, number: int, record: VersionR
     claim = store.address(keys.version(number))
     if record.version != number or not record.run.startswith(f"{keys.jobs}/"):
         raise DataError(
-            f"{claim} is the claim of version {record.version} for {record.run}: it was copied here from another place"
+            f"{claim} is the record of version {record.version} of {record.run}: it was copied here from another folder"
         )
     run = registered_run(store, record)
     manifest = run.manifest
     if (manifest.namespace, manifest.model) != (keys.namespace, keys.model):
         raise DataError(
-            f"{store.address(run.folder)} is a run of {manifest.namespace}/{manifest.model}: it was copied here from "
-            "another place; import it from there"
+            f"{store.address(run.folder)} is a run of {manifest.namespace}/{manifest.model}: it was copied "
+            "here from another folder; import it from there"
         )
     return run
 
@@ -144,9 +147,9 @@ def _check_files(store: ArtifactStore, run: FinishedRun, *, digests: bool) -> No
     for entry in run.manifest.files:
         key = f"{run.folder}/{entry.path}"
         if key not in sizes:
-            raise InputMissing(f"{store.address(key)} is gone; restore it")
+            raise InputMissing(f"{store.address(key)} is missing; restore it")
         if sizes[key] != entry.size:
-            raise DataError(f"{store.address(key)} has {sizes[key]} bytes, registered were {entry.size}; restore it")
+            raise DataError(f"{store.address(key)} has {sizes[key]} bytes instead of {entry.size}; restore it")
         if digests:
             with tempfile.TemporaryDirectory(prefix="trainyard-") as folder:
                 fetch_file(store, run.folder, entry, Path(folder))
@@ -157,18 +160,18 @@ def _object(
 ) -> dict[str, Any]:
     """Return the ModelVersion. It is shortened as a result is, because the operator never sees more than that."""
     manifest = run.manifest
-    asked = _asked(store, run, options)
+    request = _request_of(store, run, options)
     storage = _storage_of(manifest, options)
-    location: Addresses = _Elsewhere(storage)
+    location: Addresses = _ClusterAddresses(storage)
     comparison = _comparison(store, keys, record.version, manifest)
-    result = TrainingResult.model_validate_json(fit(succeeded(location, record, run, asked.gates, (), comparison)))
+    result = TrainingResult.model_validate_json(fit(succeeded(location, record, run, request.gates, (), comparison)))
     body = version_object(
         result,
         namespace=keys.namespace,
         model=keys.model,
         job=JobRef(name=manifest.job.name, uid=manifest.job.uid),
-        objective=asked.objective,
-        gates=asked.gates,
+        objective=request.objective,
+        gates=request.gates,
         storage=storage,
         image=manifest.image,
     )
@@ -176,20 +179,21 @@ def _object(
         ModelVersionSpec.model_validate(body["spec"])
     except ValidationError as error:
         raise DataError(
-            f"{store.address(run.folder)} makes no ModelVersion that an API server takes: "
+            f"the API server would reject a ModelVersion for {store.address(run.folder)}: "
             f"{'; '.join(messages_of(error, 'spec'))}"
         ) from error
     return body
 
 
-def _asked(store: ArtifactStore, run: FinishedRun, options: RebuildOptions) -> Asked:
+def _request_of(store: ArtifactStore, run: FinishedRun, options: RebuildOptions) -> VersionRequest:
     if run.manifest.asked is not None:
         return run.manifest.asked
     if options.without_gates:
-        return Asked()
+        return VersionRequest()
     raise ConfigError(
-        f"{store.address(run.folder)} was written by a release that does not store the gates of a version, and without "
-        "gates it would be validated unseen; with --without-gates it is imported all the same"
+        f"{store.address(run.folder)} was written by a release that does not store the gates of a "
+        "version, so the version would be validated without gates; add --without-gates to import it "
+        "anyway"
     )
 
 

@@ -46,7 +46,7 @@ class Usage:
     registered: int = 0
 
     @classmethod
-    def of(cls, things: Iterable[Mapping[str, Any]], namespace: str) -> Self:
+    def of(cls, objects: Iterable[Mapping[str, Any]], namespace: str) -> Self:
         """Read the objects of a namespace; others are ignored.
 
         Raises
@@ -55,17 +55,17 @@ class Usage:
             If an object does not show what it uses.
         """
         usage = cls()
-        for thing in things:
-            about = thing.get("metadata") or {}
-            if about.get("namespace") != namespace:
+        for one in objects:
+            metadata = one.get("metadata") or {}
+            if metadata.get("namespace") != namespace:
                 continue
-            match thing.get("kind"):
+            match one.get("kind"):
                 case MODEL_VERSION.kind:
-                    usage._note_version(str(about.get("name")), thing.get("spec") or {})
+                    usage._note_version(str(metadata.get("name")), one.get("spec") or {})
                 case TRAINING_JOB.kind:
-                    usage._note_job(about, thing.get("status") or {})
+                    usage._note_job(metadata, one.get("status") or {})
                 case MODEL_DEPLOYMENT.kind:
-                    usage._note_deployment(thing.get("spec") or {}, thing.get("status") or {})
+                    usage._note_deployment(one.get("spec") or {}, one.get("status") or {})
                 case _:
                     continue
         return usage
@@ -74,15 +74,18 @@ class Usage:
         uri = (spec.get("artifact") or {}).get("uri")
         model, number = spec.get("model"), spec.get("version")
         if not isinstance(uri, str) or not isinstance(model, str) or not isinstance(number, int):
-            raise DataError(f"ModelVersion {name} does not say which artifact it is; nothing is removed until it does")
+            raise DataError(
+                f"ModelVersion {name} does not say which artifact it has, so nothing is removed; correct its "
+                "spec.artifact, spec.model and spec.version"
+            )
         self.registered += 1
         self.folders.add(_folder_of(uri))
         self.versions.add((model, number))
 
-    def _note_job(self, about: Mapping[str, Any], status: Mapping[str, Any]) -> None:
-        uid = str(about.get("uid") or "")
+    def _note_job(self, metadata: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        uid = str(metadata.get("uid") or "")
         if not uid:
-            raise DataError(f"TrainingJob {about.get('name')} has no uid; export it with kubectl get -o yaml")
+            raise DataError(f"TrainingJob {metadata.get('name')} has no uid; export it with kubectl get -o yaml")
         self.jobs.add(uid)
         if status.get("phase") not in _FINISHED:
             self.working.add(uid)
@@ -102,9 +105,9 @@ _NAMED: Final = {
 }
 
 
-def slim(thing: Mapping[str, Any]) -> dict[str, Any]:
+def slim(one: Mapping[str, Any]) -> dict[str, Any]:
     """Return only the fields that :meth:`Usage.of` reads, because ten thousand complete objects take 1 GB."""
-    parts = {part: thing.get(part) or {} for part in _NAMED}
+    parts = {part: one.get(part) or {} for part in _NAMED}
     return {part: {name: has[name] for name in _NAMED[part] if name in has} for part, has in parts.items()}
 
 

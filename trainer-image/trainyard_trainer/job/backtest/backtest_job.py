@@ -57,7 +57,7 @@ def backtest_job(job: Job) -> TrainingResult:
     else:
         job.tracker.begin(Stage.REGISTER, "the backtest was written by an earlier attempt")
     remove_checkpoints(store, keys, config.uid)
-    job.tracker(1.0, f"made {_described(finished.manifest)}", finished.manifest.metrics)
+    job.tracker(1.0, f"wrote {_described(finished.manifest)}", finished.manifest.metrics)
     return _result(store, finished)
 
 
@@ -133,7 +133,7 @@ def _without_effect(spec: TrainingJobSpec) -> list[str]:
     To turn a training job into a backtest, only the mode must change.
     """
     idle = [name for name, value in {"spec.gates": spec.gates, "spec.export": spec.export}.items() if value]
-    return [f"{' and '.join(idle)} had no effect: mode Backtest makes no model"] if idle else []
+    return [f"{' and '.join(idle)} had no effect: mode Backtest creates no model"] if idle else []
 
 
 def _of_data(dataset: Dataset) -> list[str]:

@@ -60,7 +60,11 @@ def run_backtest(
     spec = context.config.spec
     framework = framework.whole if isinstance(framework, Shared) else framework
     plan = plan_windows(dataset, spec)
-    parts = _each(framework, dataset, context, known, plan) if _refits(spec) else _carried(framework, context, plan)
+    parts = (
+        _training_per_window(framework, dataset, context, known, plan)
+        if _refits(spec)
+        else _one_training(framework, context, plan)
+    )
     rows = pd.concat(
         [
             part.assign(champion=np.nan if champion is None else champion(window.dataset))
@@ -76,53 +80,53 @@ def _refits(spec: TrainingJobSpec) -> bool:
     return spec.backtest is None or spec.backtest.refit
 
 
-def _each(
+def _training_per_window(
     framework: Framework, dataset: Dataset, context: Context, known: Evaluation | None, plan: Plan
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows of each window. Each window has its own training."""
     spec = context.config.spec
     for number, window in enumerate(plan.windows):
         if context.stop():
-            raise Interrupted("stopped between two windows of the backtest; the next attempt goes on with the others")
+            raise Interrupted("stopped between two windows of the backtest; the next attempt continues with the others")
         title = f"backtest, window {number + 1} of {len(plan.windows)}"
-        progress = _Part(context.progress, number / len(plan.windows), 1 / len(plan.windows), title)
+        progress = _WindowProgress(context.progress, number / len(plan.windows), 1 / len(plan.windows), title)
         progress(0.0, f"{len(window.dataset.series)} series")
         name = _name(window, spec)
         body = context.checkpoints.get(name)
         if body is not None:
-            LOGGER.info("%s was judged by an earlier attempt", title)
+            LOGGER.info("%s was evaluated by an earlier attempt", title)
             yield pd.read_parquet(io.BytesIO(body))
             continue
         if known is not None and known.holdout is not None and window.dataset.series == dataset.series:
             rows = _rows(known.holdout, window)
         else:
-            own = replace(_own(context, window), progress=progress)
+            own = replace(_window_context(context, window), progress=progress)
             rows = _rows(_holdout(framework, window, own, title), window)
             context.checkpoints.put(name, _bytes(rows))
         yield rows
 
 
-def _carried(framework: Framework, context: Context, plan: Plan) -> Iterator[pd.DataFrame]:
+def _one_training(framework: Framework, context: Context, plan: Plan) -> Iterator[pd.DataFrame]:
     """Yield the rows of each window, all by one model.
 
     The model is trained at the oldest cutoff. For later windows it gets the rows up to their cutoffs. There are no
     quantiles, because those of the oldest training do not fit later windows.
     """
     spec, oldest = context.config.spec, plan.windows[0]
-    progress = _Part(context.progress, 0.0, 1.0, "backtest, one training for all windows")
+    progress = _WindowProgress(context.progress, 0.0, 1.0, "backtest, one training for all windows")
     with tempfile.TemporaryDirectory(prefix="backtest-", dir=context.work_dir) as folder:
-        own = replace(_own(context, oldest), progress=progress, output=Path(folder, "output"))
+        own = replace(_window_context(context, oldest), progress=progress, output=Path(folder, "output"))
         own.output.mkdir()
         try:
             own = tune(framework, oldest.dataset, own)
             trained = framework.train(oldest.dataset, own)
         except DataError as error:
             raise DataError(
-                f"the oldest window of the backtest: {error}; set fewer spec.backtest.windows, or give longer series"
+                f"the oldest window of the backtest: {error}; set fewer spec.backtest.windows, or provide longer series"
             ) from error
         for window in plan.windows:
-            said = cast("ForecastFramework", framework).forecast_holdouts(trained.judged, window.dataset)
-            yield _rows(held_out_rows(window.dataset, spec, said), window)
+            predictions = cast("ForecastFramework", framework).forecast_holdouts(trained.judged, window.dataset)
+            yield _rows(held_out_rows(window.dataset, spec, predictions), window)
 
 
 def each_window(dataset: Dataset, context: Context) -> Iterator[tuple[Dataset, Context]]:
@@ -136,10 +140,10 @@ def each_window(dataset: Dataset, context: Context) -> Iterator[tuple[Dataset, C
     windows = plan_windows(dataset, spec).windows
     for window in windows if spec.backtest.refit else windows[:1]:
         if window.dataset.series != dataset.series:
-            yield window.dataset, _own(context, window)
+            yield window.dataset, _window_context(context, window)
 
 
-def _own(context: Context, window: Window) -> Context:
+def _window_context(context: Context, window: Window) -> Context:
     """Return the context of a training at a cutoff.
 
     It has no result of the main training, such as searched parameters.
@@ -150,7 +154,7 @@ def _own(context: Context, window: Window) -> Context:
         parameters=spec.parameters or {},
         tuned=None,
         previous=None,
-        checkpoints=_Within(context.checkpoints, f"{_name(window, spec)}/"),
+        checkpoints=_WindowCheckpoints(context.checkpoints, f"{_name(window, spec)}/"),
     )
 
 
@@ -168,7 +172,7 @@ def _holdout(framework: Framework, window: Window, context: Context, title: str)
             trained = framework.train(window.dataset, own)
             found = framework.evaluate(window.dataset, trained, own).holdout
         except DataError as error:
-            raise DataError(f"{title}: {error}; set fewer spec.backtest.windows, or give longer series") from error
+            raise DataError(f"{title}: {error}; set fewer spec.backtest.windows, or provide longer series") from error
     if found is None:
         raise AssertionError("the judges of forecasts give their rows")
     return found
@@ -187,7 +191,7 @@ def _bytes(rows: pd.DataFrame) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Within:
+class _WindowCheckpoints:
     """The checkpoints of one window within those of the job. A framework uses the same names as in any training."""
 
     checkpoints: Checkpoints
@@ -205,7 +209,7 @@ class _Within:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _WindowProgress:
     """The progress of one window as a part of the whole progress."""
 
     progress: Progress

@@ -83,9 +83,9 @@ def plan_windows(dataset: Dataset, spec: TrainingJobSpec) -> Plan:
     if not found[-1]:
         most = max((age + 1 for age, cuts in enumerate(found) if cuts), default=0)
         raise DataError(
-            f"{dataset.origin.uri}: no series is long enough for spec.backtest.windows {count}: with {step} steps "
-            f"between two cutoffs and a horizon of {horizon} there is room for {most}; set fewer windows, or a smaller "
-            "step or horizon"
+            f"{dataset.origin.uri}: no series is long enough for spec.backtest.windows {count}: with {step} "
+            f"steps between two cutoffs and a horizon of {horizon}, the longest series has {most} windows; "
+            "set fewer windows, or a smaller step or horizon"
         )
     windows = tuple(_window(age, cuts, dataset) for age, cuts in reversed(list(enumerate(found))) if cuts)
     return Plan(windows, _warnings([name for name, windows in capacity.items() if windows < count], capacity, count))
@@ -140,7 +140,7 @@ def _window(age: int, cuts: list[_Cut], dataset: Dataset) -> Window:
 def _warnings(short: list[str], capacity: dict[str, int], count: int) -> tuple[str, ...]:
     if not short:
         return ()
-    named = ", ".join(f"{name!r} for {capacity[name]}" for name in short[:_NAMED])
+    named = ", ".join(f"{name!r}: {capacity[name]}" for name in short[:_NAMED])
     more = ", ..." if len(short) > _NAMED else ""
     text = f"{len(short)} of {len(capacity)} series are too short, or have a gap, for all {count} windows"
-    return (f"backtest: {text}; there is room in {named}{more}",)
+    return (f"backtest: {text}; windows of these series: {named}{more}",)

@@ -65,7 +65,7 @@ class Champion:
         try:
             return framework_named(cast("Any", self.manifest.framework), forecast=self.manifest.task == "Forecast")
         except (TrainerError, ImportError) as error:
-            raise PredictionError("ChampionNotServable", f"this image cannot ask it: {error}") from error
+            raise PredictionError("ChampionNotServable", f"this image cannot load it: {error}") from error
 
     def load(self, which: Which, work: Path) -> Any:
         """Fetch one of its two models, verify every file, and read it.
@@ -80,8 +80,8 @@ class Champion:
         if not entries:
             raise PredictionError(
                 "ChampionKnowsRows",
-                "it was trained by a release that kept no model without the rows held out; train again, and the next "
-                "comparison has one",
+                "it was trained by a release that does not store the judged model; versions of this release "
+                "have one, so later comparisons are possible",
             )
         self._require_memory()
         folder = work / f"version-{self.ref.version}-{which.lower()}"
@@ -101,7 +101,7 @@ class Champion:
         if needed is not None and left is not None and needed * _MARGIN > left:
             raise PredictionError(
                 "ChampionTooLarge",
-                f"it takes {needed // 2**20} MiB of memory and the pod has {left // 2**20} MiB left; raise "
+                f"it needs {needed // 2**20} MiB of memory and the pod has {left // 2**20} MiB left; raise "
                 "spec.resources.limits.memory",
             )
 
@@ -134,12 +134,14 @@ def _require_same_task(manifest: Manifest, spec: TrainingJobSpec) -> None:
     if manifest.framework in OWN_CODE:
         raise PredictionError(
             "ChampionNotServable",
-            f"it was made by framework {manifest.framework}, and only its own code can ask it",
+            f"it was trained by framework {manifest.framework}, and only the user's own code can load it",
         )
     if manifest.task != spec.task:
-        raise PredictionError("ChampionIncompatible", f"its task is {manifest.task}, that of the job is {spec.task}")
+        raise PredictionError(
+            "ChampionIncompatible", f"its task is {manifest.task}, but the task of the job is {spec.task}"
+        )
 
 
 def _as_reason(error: TrainerError) -> PredictionError:
-    gone = isinstance(error, DataError | InputMissing)
-    return PredictionError("ChampionUnreadable" if gone else "ChampionUnavailable", str(error))
+    is_damaged = isinstance(error, DataError | InputMissing)
+    return PredictionError("ChampionUnreadable" if is_damaged else "ChampionUnavailable", str(error))

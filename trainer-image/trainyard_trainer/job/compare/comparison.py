@@ -68,9 +68,9 @@ def compare(
         If the pod must stop.
     """
 
-    def sides() -> _Both:
+    def sides() -> _PredictionPair:
         mine = _judged(evaluation, dataset)
-        return _Both(mine, predictions_of(champion, dataset, spec.data, work, limit), _holdout_of(evaluation))
+        return _PredictionPair(mine, predictions_of(champion, dataset, spec.data, work, limit), _holdout_of(evaluation))
 
     return _reported(champion.ref, sides, dataset, spec)
 
@@ -80,15 +80,15 @@ def compare_again(
 ) -> Comparison:
     """Compare two registered versions on the current held-out rows, as :func:`compare` does. Nothing is trained."""
 
-    def sides() -> _Both:
+    def sides() -> _PredictionPair:
         mine, theirs = (predictions_of(one, dataset, spec.data, work, limit) for one in (candidate, champion))
-        return _Both(mine, theirs, _held_out_rows(dataset, spec))
+        return _PredictionPair(mine, theirs, _held_out_rows(dataset, spec))
 
     return _reported(champion.ref, sides, dataset, spec)
 
 
 @dataclass(frozen=True)
-class _Both:
+class _PredictionPair:
     """The predictions of both models for the held-out rows, and these rows: actual values, naive forecasts and
     scales.
     """
@@ -98,7 +98,9 @@ class _Both:
     holdout: pd.DataFrame
 
 
-def _reported(ref: ChampionRef, sides: Callable[[], _Both], dataset: Dataset, spec: TrainingJobSpec) -> Comparison:
+def _reported(
+    ref: ChampionRef, sides: Callable[[], _PredictionPair], dataset: Dataset, spec: TrainingJobSpec
+) -> Comparison:
     began = time.monotonic()
     try:
         found = _compared(ref, sides(), dataset, spec)
@@ -107,12 +109,12 @@ def _reported(ref: ChampionRef, sides: Callable[[], _Both], dataset: Dataset, sp
     except Interrupted:
         raise
     except MemoryError:
-        message = "there is not enough memory for its answers; raise spec.resources.limits.memory"
+        message = "there is not enough memory for its predictions; raise spec.resources.limits.memory"
         return refused(ref, PredictionError("ChampionTooLarge", message))
     except Exception as error:  # noqa: BLE001 - told, and the gates fail closed: the trained model must not be lost
-        LOGGER.exception("the champion could not be compared with")
+        LOGGER.exception("the champion could not be compared")
         return refused(ref, PredictionError("ChampionUnreadable", f"{type(error).__name__}: {error}"))
-    LOGGER.info("the champion answered within %.2f s: %s", time.monotonic() - began, found.message)
+    LOGGER.info("the champion was compared in %.2f s: %s", time.monotonic() - began, found.message)
     return found
 
 
@@ -123,7 +125,7 @@ def refused(ref: ChampionRef, error: PredictionError) -> Comparison:
         champion=ref.version,
         champion_digest=ref.artifact.manifest_sha256.removeprefix("sha256:"),
         reason=reason,
-        message=f"version {ref.version} cannot answer the held-out rows: {error}"[:_MESSAGE],
+        message=f"version {ref.version} cannot predict the held-out rows: {error}"[:_MESSAGE],
     )
 
 
@@ -150,8 +152,8 @@ def _judged(evaluation: Evaluation, dataset: Dataset) -> Predictions:
     holdout = _holdout_of(evaluation)
     names = [PROBABILITY + name for name in dataset.classes] if dataset.classes else "predicted"
     values = holdout[names].to_numpy(dtype=np.float64)
-    everything = np.ones(len(holdout), dtype=np.bool_)
-    return Predictions("Judged", everything, values, evaluation.metrics.get("threshold"))
+    all_rows = np.ones(len(holdout), dtype=np.bool_)
+    return Predictions("Judged", all_rows, values, evaluation.metrics.get("threshold"))
 
 
 def _holdout_of(evaluation: Evaluation) -> pd.DataFrame:
@@ -170,7 +172,7 @@ def _held_out_rows(dataset: Dataset, spec: TrainingJobSpec) -> pd.DataFrame:
     return held_out_rows(dataset, spec, np.zeros(sum(one.holdout for one in dataset.series)))
 
 
-def _compared(ref: ChampionRef, both: _Both, dataset: Dataset, spec: TrainingJobSpec) -> Comparison:
+def _compared(ref: ChampionRef, both: _PredictionPair, dataset: Dataset, spec: TrainingJobSpec) -> Comparison:
     both_predicted = both.mine.rows & both.theirs.rows
     if dataset.task == "Forecast":
         mine, theirs, units = _of_series(both, both_predicted)
@@ -178,19 +180,25 @@ def _compared(ref: ChampionRef, both: _Both, dataset: Dataset, spec: TrainingJob
         mine, theirs, units = _of_rows(both, both_predicted, dataset)
     rows = int(both_predicted.sum())
     if rows < LEAST_UNITS:
-        raise PredictionError("TooFewRows", f"both models have answered {rows} row; give more data")
+        raise PredictionError(
+            "TooFewRows", f"both models predicted only {rows} of the held-out rows; provide more data"
+        )
     resamples = Resamples(units, (spec.split or Split()).seed)
     metrics = [
         one
         for name, confidence in wanted_metrics(spec)
         if (one := _metric(name, confidence, mine, theirs, resamples)) is not None
     ]
-    part = "" if both_predicted.all() else f" of {len(both_predicted)}; it has learned or does not know the others"
+    part = (
+        ""
+        if both_predicted.all()
+        else f" of {len(both_predicted)}; it was trained on the others or cannot predict them"
+    )
     return Comparison(
         champion=ref.version,
         champion_digest=ref.artifact.manifest_sha256.removeprefix("sha256:"),
         reason="Compared",
-        message=f"version {ref.version} answered {rows} held-out rows{part}",
+        message=f"version {ref.version} predicted {rows} held-out rows{part}",
         answered_by=both.theirs.by,
         rows=rows,
         units=resamples.count,
@@ -223,16 +231,16 @@ def _metric(
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _of_rows(both: _Both, rows: Mask, dataset: Dataset) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
+def _of_rows(both: _PredictionPair, rows: Mask, dataset: Dataset) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
     part, known = both.holdout[rows], _known_target(dataset)
     groups = np.arange(len(part)) if dataset.groups is None else dataset.groups[rows]
     units = pd.factorize(groups)[0].astype(np.intp)
     if not dataset.classes:
-        mine, theirs = (_numbers(part, said.values[rows], known) for said in (both.mine, both.theirs))
+        mine, theirs = (_numbers(part, predictions.values[rows], known) for predictions in (both.mine, both.theirs))
     else:
         mine, theirs = (
-            _classes(part, said.values[rows], known, dataset.classes, said.threshold)
-            for said in (both.mine, both.theirs)
+            _classes(part, predictions.values[rows], known, dataset.classes, predictions.threshold)
+            for predictions in (both.mine, both.theirs)
         )
     return mine, theirs, units
 
@@ -273,15 +281,17 @@ def _classes(
 # ---- forecasts -------------------------------------------------------------------------------------------------------
 
 
-def _of_series(both: _Both, rows: Mask) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
+def _of_series(both: _PredictionPair, rows: Mask) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
     part = both.holdout[rows].reset_index(drop=True)
     codes, names = pd.factorize(part["series"])
-    units = codes.astype(np.intp) if len(names) >= _FEW_SERIES else _stretches(codes)
-    mine, theirs = (_series(part.assign(predicted=said.values[rows]), codes) for said in (both.mine, both.theirs))
+    units = codes.astype(np.intp) if len(names) >= _FEW_SERIES else _blocks(codes)
+    mine, theirs = (
+        _series(part.assign(predicted=predictions.values[rows]), codes) for predictions in (both.mine, both.theirs)
+    )
     return mine, theirs, units
 
 
-def _stretches(codes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+def _blocks(codes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """Return the block number of each row.
 
     A block is as long as the cube root of the rows of its series (Kuensch, 1989).

@@ -88,7 +88,7 @@ def _of_series(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimi
         model = champion.load(by, work)
         unseen = _later(times, names, framework.learned_until(model))
     parts = [
-        _ask(partial(framework.forecast_holdouts, model, replace(dataset, series=dataset.series[part])))
+        _predict(partial(framework.forecast_holdouts, model, replace(dataset, series=dataset.series[part])))
         for part in limit.parts(len(dataset.series), _FIRST_SERIES)
     ]
     values = np.concatenate(parts)
@@ -101,11 +101,11 @@ def unseen_forecasts(champion: Champion, dataset: Dataset, work: Path, limit: Ti
     A value is NaN if the champion was trained on the row or cannot predict it.
     """
     try:
-        said = _of_series(champion, dataset, work, limit)
+        predictions = _of_series(champion, dataset, work, limit)
     except PredictionError as error:
-        LOGGER.info("the champion says nothing of a window of the backtest: %s", error)
+        LOGGER.info("the champion has no predictions for a window of the backtest: %s", error)
         return np.full(sum(_lengths(dataset)), np.nan)
-    return np.where(said.rows, said.values, np.nan)
+    return np.where(predictions.rows, predictions.values, np.nan)
 
 
 def _later(
@@ -122,8 +122,8 @@ def _later(
         return np.zeros(len(times), dtype=np.bool_)
     ends = np.array([until.get(name, _NEVER) for name in names], dtype="datetime64[ns]")
     codes = pd.factorize(names)[0]
-    learned = np.bincount(codes, times <= ends)
-    return np.asarray(learned[codes] == 0)
+    trained_on = np.bincount(codes, times <= ends)
+    return np.asarray(trained_on[codes] == 0)
 
 
 def _lengths(dataset: Dataset) -> list[int]:
@@ -140,16 +140,16 @@ def _of_rows(champion: Champion, dataset: Dataset, data: Data, work: Path, limit
     if split is None:
         raise PredictionError(
             "ChampionKnowsRows",
-            "it was trained by a release that did not note which rows it had learned; train again, and the next "
-            "comparison knows",
+            "it was trained by a release that does not record the rows of a training; versions of this "
+            "release do, so later comparisons are possible",
         )
     _require_columns(champion, rows)
     by, unseen = _unseen(split, rows, data)
     if not unseen.any():
-        raise PredictionError("ChampionKnowsRows", f"it has learned all of the {len(rows)} rows held out")
+        raise PredictionError("ChampionKnowsRows", f"it was trained on all of the {len(rows)} held-out rows")
     model = champion.load(by, work)
     parts = [
-        _ask(partial(champion.framework.predict, model, rows.iloc[part]))
+        _predict(partial(champion.framework.predict, model, rows.iloc[part]))
         for part in limit.parts(len(rows), _FIRST_ROWS)
     ]
     outputs = pd.concat(parts, ignore_index=True)
@@ -186,9 +186,9 @@ def _require_columns(champion: Champion, rows: pd.DataFrame) -> None:
     if missing:
         raise PredictionError(
             "ChampionIncompatible",
-            f"it reads column {missing[0]!r}, which the data does not have any more"
+            f"it needs column {missing[0]!r}, which the data no longer has"
             if len(missing) == 1
-            else f"it reads {len(missing)} columns that the data does not have any more, {missing[0]!r} first",
+            else f"it needs {len(missing)} columns that the data no longer has, such as {missing[0]!r}",
         )
 
 
@@ -205,12 +205,14 @@ def _require_rows(predictions: Predictions, unseen: Mask) -> Predictions:
     if predictions.rows.any():
         return predictions
     if not unseen.any():
-        raise PredictionError("ChampionKnowsRows", f"it has learned all of the {len(unseen)} rows held out")
-    raise PredictionError("ChampionIncompatible", "it knows none of the series, or has no finite answer for any row")
+        raise PredictionError("ChampionKnowsRows", f"it was trained on all of the {len(unseen)} held-out rows")
+    raise PredictionError(
+        "ChampionIncompatible", "it was trained on none of the series, or has no finite prediction for any row"
+    )
 
 
-def _ask(question: Callable[[], T]) -> T:
+def _predict(predict: Callable[[], T]) -> T:
     try:
-        return question()
+        return predict()
     except DataError as error:
         raise PredictionError("ChampionIncompatible", str(error)) from error

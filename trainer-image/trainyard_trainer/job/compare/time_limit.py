@@ -75,13 +75,13 @@ class TimeLimit:
         while done < count:
             if self._stop():
                 raise Interrupted(
-                    "stopped by a signal while the champion answered; nothing was registered, the next attempt goes on "
-                    "with what is finished"
+                    "stopped by a signal while the champion predicted; nothing was registered, the next attempt "
+                    "continues from the finished work"
                 )
             if self._spent >= self.seconds:
                 raise PredictionError(
                     "ChampionTooSlow",
-                    f"it had answered {done / count:.0%} when its {self.seconds:.0f} s were over; {self._advice}",
+                    f"it had predicted {done / count:.0%} when its {self.seconds:.0f} s were over; {self._advice}",
                 )
             part, began = slice(done, min(count, done + size)), self._clock()
             yield part

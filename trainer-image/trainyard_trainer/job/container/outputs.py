@@ -46,18 +46,18 @@ def model_files(output: Path, author: str = "the container") -> list[str]:
         name = os.fsdecode(path.relative_to(output))
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            raise DataError(f"{author} left {name!r}, a symbolic link; write the file itself into {output}")
+            raise DataError(f"{author} wrote {name!r}, a symbolic link; write the file itself into {output}")
         if not stat.S_ISREG(mode):
-            raise DataError(f"{author} left {name!r}, which is no file; write only files into {output}")
+            raise DataError(f"{author} wrote {name!r}, which is not a regular file; write only files into {output}")
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            raise DataError(f"{author} left {name!r}, a name that is not UTF-8; rename it") from error
+            raise DataError(f"{author} wrote {name!r}, a name that is not UTF-8; rename it") from error
         found.append(name)
         if len(found) > MAX_FILES:
-            raise DataError(f"{author} left more than {MAX_FILES} files in {output}; put them into an archive")
+            raise DataError(f"{author} wrote more than {MAX_FILES} files into {output}; put them into an archive")
     if not set(found) - {METRICS}:
-        raise DataError(f"{author} ended without an error and left no model in {output}; write its files there")
+        raise DataError(f"{author} ended without an error but wrote no model into {output}; write its files there")
     return sorted(found)
 
 
@@ -82,14 +82,14 @@ def read_metrics(output: Path, author: str = "the container") -> tuple[dict[str,
         else:
             warnings.append(f"metric {name} is {number} and was left out")
     if not metrics:
-        raise DataError(f'{METRICS} holds no finite number; write at least one metric, as {{"mae": 1.5}}')
+        raise DataError(f'{METRICS} has no finite number; write at least one metric, such as {{"mae": 1.5}}')
     return metrics, warnings
 
 
 def _walk(folder: Path, author: str) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise DataError(
-            f"{error.filename} of {author} cannot be read ({error.strerror}); let its group read it"
+            f"{error.filename} of {author} cannot be read ({error.strerror}); make it readable for its group"
         ) from error
 
     for root, folders, files in os.walk(folder, onerror=refuse):
@@ -99,9 +99,9 @@ def _walk(folder: Path, author: str) -> Iterator[Path]:
 
 def _object(file: Path, author: str) -> dict[str, Any]:
     if not file.exists():
-        raise DataError(f"{author} ended without an error and left no {METRICS}; {_ADVICE} to {file}")
+        raise DataError(f"{author} ended without an error but wrote no {METRICS}; {_ADVICE} to {file}")
     if file.stat().st_size > MAX_METRICS_BYTES:
-        raise DataError(f"{METRICS} is larger than {MAX_METRICS_BYTES} bytes; it holds metrics alone, no tables")
+        raise DataError(f"{METRICS} is larger than {MAX_METRICS_BYTES} bytes; write only metrics into it")
     try:
         found = json.loads(file.read_bytes())
     except json.JSONDecodeError as error:
@@ -110,15 +110,15 @@ def _object(file: Path, author: str) -> dict[str, Any]:
     except (ValueError, RecursionError, OSError) as error:
         raise DataError(f"{METRICS} cannot be read ({error}); {_ADVICE}") from error
     if not isinstance(found, dict):
-        raise DataError(f"{METRICS} holds a {type(found).__name__}; {_ADVICE}")
+        raise DataError(f"{METRICS} contains a {type(found).__name__}; {_ADVICE}")
     return found
 
 
 def _number(name: str, value: Any) -> float:
     if not is_metric_name(name):
         raise DataError(
-            f"{METRICS}: {name[:_SHOWN]!r} is no name of a metric; use at most 64 of the letters, digits and _@./-, "
-            "with a letter first"
+            f"{METRICS}: {name[:_SHOWN]!r} is not a valid name of a metric; use at most 64 letters, digits "
+            "and _@./-, and begin with a letter"
         )
     number = number_of(value)
     if number is None:

@@ -96,7 +96,7 @@ def _read(job: Job, handover: Handover, output: Path, folder: Path, further: tup
         files=(*further, *(f"{FOLDER}/{name}" for name in files)),
         model=None,
         parameters=spec.parameters or {},
-        warnings=(*warnings, *_unfair_gates(spec)),
+        warnings=(*warnings, *_gate_warnings(spec)),
         device="cpu" if spec.accelerator is None else spec.accelerator.resource[:_DEVICE],
     )
     nothing = Golden(pd.DataFrame(), pd.DataFrame())
@@ -112,13 +112,15 @@ def _read(job: Job, handover: Handover, output: Path, folder: Path, further: tup
     )
 
 
-def _unfair_gates(spec: TrainingJobSpec) -> list[str]:
+def _gate_warnings(spec: TrainingJobSpec) -> list[str]:
     """Return warnings about gates that compare with the champion. Only the user's own code can predict a row."""
     names = dict.fromkeys(gate.metric for gate in spec.gates or () if gate.compare_to is not None)
     return [
-        f"a gate compares {name} with the champion, and framework {spec.framework} cannot answer the rows of another "
-        f"training: it is met only while both are measured on the very same rows, so not on data that grows; compare "
-        f"{name} with a fixed value"
+        (
+            f"a gate compares {name} with the champion, but framework {spec.framework} cannot predict the "
+            "rows of another training: the gate passes only while both versions have exactly the same rows, "
+            f"so not if the data grows; compare {name} with a fixed value"
+        )
         for name in names
     ]
 
@@ -134,8 +136,8 @@ def objective_of(spec: TrainingJobSpec, metrics: dict[str, float]) -> ObjectiveV
     """
     if spec.objective is not None and spec.objective.metric not in metrics:
         raise DataError(
-            f"{METRICS} has no finite {spec.objective.metric}, which spec.objective.metric asks for; it has "
-            f"{', '.join(metrics)}: write it there, or name one of these"
+            f"{METRICS} has no finite {spec.objective.metric}, which is the spec.objective.metric; it has "
+            f"{', '.join(metrics)}: write the metric there, or choose one of these"
         )
     name = [*(name for name in ranking_metrics(spec) if name in metrics), *metrics][0]
     return ObjectiveValue(metric=name, value=metrics[name])

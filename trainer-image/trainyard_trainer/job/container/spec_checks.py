@@ -23,6 +23,8 @@ def check_own_code(config: TrainerConfig) -> None:
     }
     for field, wanted in fields.items():
         if wanted:
-            raise Unsupported(f"{field} is not for framework {spec.framework}: leave it out, your own code can do it")
+            raise Unsupported(
+                f"{field} is not supported for framework {spec.framework}: remove it, your own code can do this"
+            )
     refuse_later_features(config)
     check_container_metrics(spec)

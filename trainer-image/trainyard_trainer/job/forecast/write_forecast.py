@@ -21,24 +21,24 @@ from trainyard_trainer.frameworks.forecast.columns import Columns, quantile_colu
 from trainyard_trainer.frameworks.forecast.quantiles import levels_of
 from trainyard_trainer.frameworks.registry import predict_each
 from trainyard_trainer.job.forecast.files import STEP, TIME, ForecastWriter, Origin, are_days
-from trainyard_trainer.job.forecast.questions import questions
+from trainyard_trainer.job.forecast.requests import prediction_requests
 from trainyard_trainer.progress.port import Progress
 
 PREDICTION: Final = "prediction"
 
-DRAWN: Final = 6
+PLOTTED_SERIES: Final = 6
 """The report plots the forecast of this many series, those with the largest volume."""
 
 
 @dataclass(frozen=True)
-class Ahead:
+class WrittenForecast:
     """The written forecast.
 
     Attributes
     ----------
     files
         File names in the output folder, the Parquet file first.
-    drawn
+    plotted
         The rows of a few series, largest volume first: ``series``, ``time`` by the clock of the dataset, ``step``,
         ``prediction`` and the quantiles.
     warnings
@@ -46,7 +46,7 @@ class Ahead:
     """
 
     files: tuple[str, ...]
-    drawn: pd.DataFrame
+    plotted: pd.DataFrame
     warnings: tuple[str, ...] = ()
 
     @property
@@ -65,7 +65,7 @@ def write_forecast(
     version: int,
     progress: Progress,
     stop: Callable[[], bool],
-) -> Ahead:
+) -> WrittenForecast:
     """Forecast the horizon after the last row of each series, and write the files into ``output``.
 
     Parameters
@@ -86,47 +86,53 @@ def write_forecast(
     if spec.forecast is None:
         raise AssertionError("task Forecast has the section forecast: TrainingJobSpec checks it")
     columns = Columns.of(dataset, spec.data)
-    asked, sent = tee(questions(dataset, columns, spec.forecast.horizon))
-    predicting = predict_each(framework, model, (one.inputs for one in sent), worker_count(spec.workers))
+    requests, sent = tee(prediction_requests(dataset, columns, spec.forecast.horizon))
+    predicting = predict_each(framework, model, (request.inputs for request in sent), worker_count(spec.workers))
     names = [PREDICTION, *quantile_columns(levels_of(spec))]
-    largest, total, done, lost = _largest(dataset), len(dataset.series), 0, 0
-    drawn: dict[str, pd.DataFrame] = {}
+    largest, total, done, undefined = _largest(dataset), len(dataset.series), 0, 0
+    plotted: dict[str, pd.DataFrame] = {}
     origin = Origin(config.model_name, version, config.uid)
     writer = ForecastWriter(output, dataset.clock, days=_are_days(dataset), predictions=names, origin=origin)
     with writer, closing(predicting) as predicted:
-        for one in asked:
+        for request in requests:
             if stop():
                 raise Interrupted(
-                    "stopped while the forecast was written; nothing was registered, the next attempt goes on with "
-                    "what is finished"
+                    "stopped while the forecast was written; nothing was registered, the next attempt continues "
+                    "from the finished work"
                 )
             predictions = next(predicted)[names].astype(np.float64)
             finite = np.isfinite(predictions)
-            lost += int((~finite).sum().sum())
-            writer.add(one.names, one.ends, one.times, predictions.where(finite))
-            for index, name in enumerate(one.names):
+            undefined += int((~finite).sum().sum())
+            writer.add(request.names, request.ends, request.times, predictions.where(finite))
+            for index, name in enumerate(request.names):
                 if name in largest:
-                    drawn[name] = _drawn(name, one.times[index], predictions.iloc[index * one.times.shape[1] :])
-            done += len(one.names)
+                    plotted[name] = _plotted_rows(
+                        name, request.times[index], predictions.iloc[index * request.times.shape[1] :]
+                    )
+            done += len(request.names)
             progress(done / total, f"forecast {done} of {total} series")
-    warnings = (f"{lost} values of the forecast are not finite: they are empty in {FORECAST}",) if lost else ()
-    return Ahead((FORECAST, FORECAST_TEXT), pd.concat([drawn[name] for name in largest], ignore_index=True), warnings)
+    warnings = (
+        (f"{undefined} values of the forecast are not finite: they are empty in {FORECAST}",) if undefined else ()
+    )
+    return WrittenForecast(
+        (FORECAST, FORECAST_TEXT), pd.concat([plotted[name] for name in largest], ignore_index=True), warnings
+    )
 
 
 def _are_days(dataset: Dataset) -> bool:
     frequency = frequency_of(dataset.frequency or "D")
-    ends = dataset.frame["ds"].to_numpy()[[one.stop - 1 for one in dataset.series]]
+    ends = dataset.frame["ds"].to_numpy()[[request.stop - 1 for request in dataset.series]]
     return are_days(np.concatenate([ends, frequency.after(ends, 1).ravel()]), dataset.clock)
 
 
 def _largest(dataset: Dataset) -> list[str]:
     """Return the names of the series with the largest volume."""
     sizes = np.abs(dataset.frame["y"].to_numpy(dtype=np.float64))
-    volumes = [float(sizes[one.start : one.stop].sum()) for one in dataset.series]
-    order = np.argsort(np.negative(volumes), kind="stable")[:DRAWN]
+    volumes = [float(sizes[request.start : request.stop].sum()) for request in dataset.series]
+    order = np.argsort(np.negative(volumes), kind="stable")[:PLOTTED_SERIES]
     return [dataset.series[index].name for index in order]
 
 
-def _drawn(name: str, times: Any, predictions: pd.DataFrame) -> pd.DataFrame:
+def _plotted_rows(name: str, times: Any, predictions: pd.DataFrame) -> pd.DataFrame:
     rows = predictions.iloc[: len(times)].reset_index(drop=True)
     return pd.concat([pd.DataFrame({"series": name, TIME: times, STEP: np.arange(1, len(times) + 1)}), rows], axis=1)

@@ -61,14 +61,14 @@ def export(
     """
     file = output / MODEL_FILE
     try:
-        made = framework.to_onnx(model)
-        if made is None:
-            raise _NotKeptError(f"framework {framework.name} has no such form")
-        file.write_bytes(made.body)
-        predict = _checked(made, file)
-        difference = _prove(predict, golden)
+        exported = framework.to_onnx(model)
+        if exported is None:
+            raise _NotKeptError(f"framework {framework.name} has no ONNX form")
+        file.write_bytes(exported.body)
+        predict = _checked(exported, file)
+        difference = _check_golden_rows(predict, golden)
         if proof is not None:
-            difference = max(difference, _prove_all(predict, proof, framework.predict(model, proof)))
+            difference = max(difference, _check_rows(predict, proof, framework.predict(model, proof)))
     except _NotKeptError as reason:
         return _left_out(file, str(reason))
     except Exception as error:  # noqa: BLE001 - converters raise anything; the model is sound without its second form
@@ -80,7 +80,7 @@ def export(
 Predict = Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def _checked(made: OnnxModel, file: Path) -> Predict:
+def _checked(exported: OnnxModel, file: Path) -> Predict:
     """Return a prediction function for a file that is valid and can be loaded. Raises any error of the libraries."""
     import onnx
     import onnxruntime
@@ -90,24 +90,24 @@ def _checked(made: OnnxModel, file: Path) -> Predict:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = _ONLY_FATAL
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    return lambda rows: made.decode(session.run(None, made.feed(rows)))
+    return lambda rows: exported.decode(session.run(None, exported.feed(rows)))
 
 
-def _prove(predict: Predict, golden: Golden) -> float:
+def _check_golden_rows(predict: Predict, golden: Golden) -> float:
     """Return the largest difference on the golden rows. Raises _NotKeptError."""
     difference = max_difference(golden.outputs, predict(golden.inputs))
     if not difference <= TOLERANCE:
         raise _NotKeptError(
-            f"its answers to the golden rows differ by {difference:.3g}, more than {TOLERANCE:g}"
-            f"{too_fine(golden.inputs)}"
+            f"its predictions for the golden rows differ by {difference:.3g}, more than "
+            f"{TOLERANCE:g}{too_fine(golden.inputs)}"
         )
     one = max_difference(golden.outputs.iloc[:1], predict(golden.inputs.iloc[:1]))
     if not one <= TOLERANCE:
-        raise _NotKeptError(f"asked for one row alone, its answer differs by {one:.3g}, more than {TOLERANCE:g}")
+        raise _NotKeptError(f"its prediction for a single row differs by {one:.3g}, more than {TOLERANCE:g}")
     return difference
 
 
-def _prove_all(predict: Predict, rows: pd.DataFrame, expected: pd.DataFrame) -> float:
+def _check_rows(predict: Predict, rows: pd.DataFrame, expected: pd.DataFrame) -> float:
     """Return the largest difference on all rows. Raises _NotKeptError.
 
     For classes, only the probabilities are compared. Near the threshold, a difference of 1e-6 can change the class.
@@ -124,8 +124,8 @@ def _prove_all(predict: Predict, rows: pd.DataFrame, expected: pd.DataFrame) -> 
     worst = max(differences, default=0.0)
     if not worst <= TOLERANCE:
         raise _NotKeptError(
-            f"its answers to held-out rows or to extremes of a column differ by up to {worst:.3g}, more than "
-            f"{TOLERANCE:g}{too_fine(rows)}"
+            "its predictions for held-out rows or for extreme values of a column differ by up to "
+            f"{worst:.3g}, more than {TOLERANCE:g}{too_fine(rows)}"
         )
     return worst
 

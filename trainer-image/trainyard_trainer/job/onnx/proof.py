@@ -45,6 +45,6 @@ def too_fine(rows: pd.DataFrame) -> str:
     if not names:
         return ""
     return (
-        f"; numbers of {', '.join(names[:_NAMED])} are too fine for the single precision of ONNX: of a time in seconds "
-        "take the hour or the day"
+        f"; values of {', '.join(names[:_NAMED])} need a higher precision than the single precision of "
+        "ONNX: instead of a time in seconds, use the hour or the day"
     )

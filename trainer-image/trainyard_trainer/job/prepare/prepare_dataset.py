@@ -122,7 +122,7 @@ def _without_effect(spec: TrainingJobSpec) -> list[str]:
     """
     judges = {"spec.objective": spec.objective, "spec.gates": spec.gates}
     idle = [name for name, value in judges.items() if value]
-    return [f"{' and '.join(idle)} had no effect: mode Prepare makes no model"] if idle else []
+    return [f"{' and '.join(idle)} had no effect: mode Prepare creates no model"] if idle else []
 
 
 def _warnings(source: ProfileInput) -> list[str]:

@@ -137,7 +137,7 @@ def _times(column: pd.Series, name: str, spec: TrainingJobSpec, findings: list[F
         findings.append(Finding("UnparsableTimes", "warning", f"column {name!r} is kept as it is: {error}"))
         return column
     if read.bad.any():
-        text = f"{int(read.bad.sum())} values of {name!r} are no times: the column is kept as text"
+        text = f"{int(read.bad.sum())} values of {name!r} are not times: the column is kept as text"
         findings.append(Finding("UnparsableTimes", "warning", text, count=int(read.bad.sum())))
         return column
     findings.extend(read.findings)

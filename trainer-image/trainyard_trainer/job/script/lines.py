@@ -23,13 +23,13 @@ LINES_AT_ONCE: Final = 1000
 LINES_PER_SECOND: Final = 100
 """A token bucket: after ``LINES_AT_ONCE`` lines, this many lines per second are logged. The others are counted."""
 
-CONFESS_SECONDS: Final = 10
+REPORT_SECONDS: Final = 10
 """Least time between two messages about dropped lines."""
 
 _METRICS: Final = 64
 
 
-class Cutter:
+class LineSplitter:
     """Splits one stream of bytes into lines. A carriage return also ends a line, because progress bars use it."""
 
     def __init__(self) -> None:
@@ -90,32 +90,32 @@ def progress_in(line: str) -> ProgressMessage | None:
 
 
 @dataclass
-class Ear:
+class OutputReader:
     """Reads both streams of a script, and keeps its last line. The path of ``folder`` is removed from each line."""
 
     progress: Progress
     folder: str = ""
     clock: Callable[[], float] = time.monotonic
-    last_words: str = ""
+    last_line: str = ""
     """The last line on standard error, where a traceback ends, or else the last line on standard output."""
-    _cutters: dict[bool, Cutter] = field(default_factory=lambda: {False: Cutter(), True: Cutter()})
-    _spoke_of_error: bool = False
+    _splitters: dict[bool, LineSplitter] = field(default_factory=lambda: {False: LineSplitter(), True: LineSplitter()})
+    _has_error_line: bool = False
     _tokens: float = LINES_AT_ONCE
     _filled: float | None = None
     _left_out: int = 0
-    _confessed: float = -math.inf
+    _reported_at: float = -math.inf
 
-    def hear(self, piece: bytes, *, is_error: bool) -> None:
+    def receive(self, piece: bytes, *, is_error: bool) -> None:
         """Process the next bytes of standard output or standard error."""
-        for line in self._cutters[is_error].feed(piece):
+        for line in self._splitters[is_error].feed(piece):
             self._take(line, is_error=is_error)
 
     def close(self) -> None:
         """Process a last line without a line break, and log how many lines were dropped."""
-        for is_error, cutter in self._cutters.items():
-            for line in cutter.end():
+        for is_error, splitter in self._splitters.items():
+            for line in splitter.end():
                 self._take(line, is_error=is_error)
-        self._confess()
+        self._report_dropped()
 
     def _take(self, line: str, *, is_error: bool) -> None:
         line = line.replace(f"{self.folder}/", "") if self.folder else line
@@ -123,12 +123,12 @@ class Ear:
         if reported is not None:
             self.progress(reported.fraction, reported.message, reported.metrics or None)
             return
-        if is_error or not self._spoke_of_error:
-            self.last_words = line
-        self._spoke_of_error |= is_error
+        if is_error or not self._has_error_line:
+            self.last_line = line
+        self._has_error_line |= is_error
         if self._may_log():
-            if self._left_out and self.clock() - self._confessed >= CONFESS_SECONDS:
-                self._confess()
+            if self._left_out and self.clock() - self._reported_at >= REPORT_SECONDS:
+                self._report_dropped()
             LOGGER.log(logging.WARNING if is_error else logging.INFO, "script: %s", _short(line))
         else:
             self._left_out += 1
@@ -143,10 +143,10 @@ class Ear:
         self._tokens -= 1
         return True
 
-    def _confess(self) -> None:
+    def _report_dropped(self) -> None:
         if self._left_out:
-            LOGGER.warning("script: %d lines were left out of the log: it prints too much", self._left_out)
-            self._left_out, self._confessed = 0, self.clock()
+            LOGGER.warning("script: %d lines were not logged, because the script prints too much", self._left_out)
+            self._left_out, self._reported_at = 0, self.clock()
 
 
 def _short(line: str) -> str:

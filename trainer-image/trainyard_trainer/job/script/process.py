@@ -56,10 +56,10 @@ class Ended:
 
     code: int
     was_stopped: bool = False
-    was_late: bool = False
+    timed_out: bool = False
 
 
-class Hears(Protocol):
+class Receive(Protocol):
     """A callback for the output of the process."""
 
     def __call__(self, piece: bytes, *, is_error: bool) -> None:
@@ -74,7 +74,7 @@ def run_group(
     environment: Mapping[str, str],
     limits: Limits,
     stop: Callable[[], bool],
-    hear: Hears,
+    receive: Receive,
 ) -> Ended:
     """Run a command until it ends, is stopped or exceeds its time limit. All processes of its group end with it.
 
@@ -95,34 +95,34 @@ def run_group(
         start_new_session=True,
     ) as process:
         try:
-            return _watch(process, limits, stop, hear)
+            return _watch(process, limits, stop, receive)
         finally:
             _signal(process.pid, signal.SIGKILL)
 
 
-class _Patience:
+class _Terminator:
     """Sends SIGTERM on a stop or at the time limit, and SIGKILL after the grace period."""
 
     def __init__(self, group: int, limits: Limits, stop: Callable[[], bool]) -> None:
         self._group, self._limits, self._stop = group, limits, stop
         self._started = time.monotonic()
-        self._asked: float | None = None
-        self.was_stopped = self.was_late = False
+        self._terminated_at: float | None = None
+        self.was_stopped = self.timed_out = False
 
     def check(self) -> None:
         now = time.monotonic()
-        if self._asked is None:
+        if self._terminated_at is None:
             self.was_stopped = self._stop()
-            self.was_late = self._limits.seconds is not None and now - self._started >= self._limits.seconds
-            if self.was_stopped or self.was_late:
-                self._asked = now
+            self.timed_out = self._limits.seconds is not None and now - self._started >= self._limits.seconds
+            if self.was_stopped or self.timed_out:
+                self._terminated_at = now
                 _signal(self._group, signal.SIGTERM)
-        elif now - self._asked >= self._limits.grace_seconds:
+        elif now - self._terminated_at >= self._limits.grace_seconds:
             _signal(self._group, signal.SIGKILL)
 
 
-def _watch(process: "subprocess.Popen[bytes]", limits: Limits, stop: Callable[[], bool], hear: Hears) -> Ended:
-    patience = _Patience(process.pid, limits, stop)
+def _watch(process: "subprocess.Popen[bytes]", limits: Limits, stop: Callable[[], bool], receive: Receive) -> Ended:
+    terminator = _Terminator(process.pid, limits, stop)
     with selectors.DefaultSelector() as selector:
         for stream, is_error in ((process.stdout, False), (process.stderr, True)):
             if stream is None:
@@ -130,23 +130,23 @@ def _watch(process: "subprocess.Popen[bytes]", limits: Limits, stop: Callable[[]
             os.set_blocking(stream.fileno(), False)
             selector.register(stream.fileno(), selectors.EVENT_READ, is_error)
         while not _has_ended(process.pid):
-            patience.check()
-            _listen(selector, hear, _POLL_SECONDS)
+            terminator.check()
+            _read_ready(selector, receive, _POLL_SECONDS)
         _signal(process.pid, signal.SIGKILL)  # before ``wait``: until then, no other process can get this number
         code = process.wait()
         until = time.monotonic() + _DRAIN_SECONDS
-        while selector.get_map() and time.monotonic() < until and _listen(selector, hear, 0):
+        while selector.get_map() and time.monotonic() < until and _read_ready(selector, receive, 0):
             pass
-    return Ended(code, patience.was_stopped, patience.was_late)
+    return Ended(code, terminator.was_stopped, terminator.timed_out)
 
 
-def _listen(selector: selectors.BaseSelector, hear: Hears, seconds: float) -> bool:
+def _read_ready(selector: selectors.BaseSelector, receive: Receive, seconds: float) -> bool:
     """Read the available data once. Return whether a stream was ready."""
     ready = selector.select(seconds)
     for key, _ in ready:
         piece = os.read(key.fd, _PIECE)
         if piece:
-            hear(piece, is_error=key.data)
+            receive(piece, is_error=key.data)
         else:
             selector.unregister(key.fd)
     return bool(ready)

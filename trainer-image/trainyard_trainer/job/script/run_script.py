@@ -21,10 +21,10 @@ from trainyard_trainer.job.container.register import store_own
 from trainyard_trainer.job.container.spec_checks import check_own_code
 from trainyard_trainer.job.register import register_once
 from trainyard_trainer.job.script.environment import environment_of
-from trainyard_trainer.job.script.lines import Ear
+from trainyard_trainer.job.script.exit_check import check_exit
+from trainyard_trainer.job.script.lines import OutputReader
 from trainyard_trainer.job.script.process import Limits, run_group
 from trainyard_trainer.job.script.source import FILE, fetch_script
-from trainyard_trainer.job.script.verdict import judge
 from trainyard_trainer.job.stages import enter, open_model
 from trainyard_trainer.job.steps import Job
 from trainyard_trainer.progress.stages import Stage
@@ -66,8 +66,8 @@ def _train(job: Job, store: ArtifactStore, keys: ModelKeys, limits: Limits) -> F
         source = script.read_bytes()  # the file before the script runs
         handover = _lay_out(job, run, folder)
         enter(job, Stage.TRAIN, "starting the script")
-        _run(job, script, folder / "input" / meta.CONFIG_FILE, limits)
-        job.tracker.begin(Stage.EVALUATE, "reading what the script left")
+        _execute(job, script, folder / "input" / meta.CONFIG_FILE, limits)
+        job.tracker.begin(Stage.EVALUATE, "reading the output of the script")
         kept = folder / "run"
         kept.mkdir()
         (kept / FILE).write_bytes(source)
@@ -101,15 +101,15 @@ def _lay_out(job: Job, run: str, folder: Path) -> Handover:
     return Handover.of(run, dataset, profiled(dataset, job.config, job.env))
 
 
-def _run(job: Job, script: Path, config: Path, limits: Limits) -> None:
-    ear = Ear(job.tracker, str(script.parent))
+def _execute(job: Job, script: Path, config: Path, limits: Limits) -> None:
+    reader = OutputReader(job.tracker, str(script.parent))
     ended = run_group(
         [sys.executable, str(script), str(config)],
         folder=script.parent,
         environment=environment_of(job.config.spec, os.environ, home=script.parent, config=config),
         limits=limits,
         stop=job.stop,
-        hear=ear.hear,
+        receive=reader.receive,
     )
-    ear.close()
-    judge(ended, ear.last_words, limits.seconds)
+    reader.close()
+    check_exit(ended, reader.last_line, limits.seconds)

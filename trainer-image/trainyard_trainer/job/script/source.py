@@ -44,20 +44,21 @@ def _from_config_map(reference: KeyRef, env: Environment) -> bytes:
         return file.read_bytes()
     except FileNotFoundError as error:
         raise InputMissing(
-            f"script.configMapRef: key {reference.key!r} of ConfigMap {reference.name!r} is not there ({file}); create "
-            "it, or in a local run name the file in script.uri"
+            f"script.configMapRef: key {reference.key!r} of ConfigMap {reference.name!r} does not exist "
+            f"({file}); create it, or in a local run give the file in script.uri"
         ) from error
 
 
 def _from_address(address: Address, ways: Ways, folder: Path, go_on: GoOn) -> bytes:
     if address.is_pattern:
-        raise ConfigError(f"{address} holds a '*'; a script is one file, name it")
+        raise ConfigError(f"{address} contains a '*'; a script is one file, give its address")
     copies = folder / "fetched"
     copies.mkdir()
     (file,) = bring(address, ways, copies, go_on).files
     if file.size_bytes > MAX_BYTES:
         raise ConfigError(
-            f"{address} has {file.size_bytes} bytes, a script at most {MAX_BYTES}; give what is large as data"
+            f"{address} has {file.size_bytes} bytes, but a script can have at most {MAX_BYTES}; provide "
+            "large content as data"
         )
     body = file.path.read_bytes()
     for copy in copies.iterdir():

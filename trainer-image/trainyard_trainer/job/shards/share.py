@@ -29,7 +29,7 @@ class Share:
             return None
         if not text.isdecimal() or int(text) >= count:
             raise ConfigError(
-                f"{COMPLETION_INDEX_ENV} is {text!r}, but spec.shards {count} has the indexes below {count}"
+                f"{COMPLETION_INDEX_ENV} is {text!r}; with spec.shards {count} it must be a number below {count}"
             )
         return cls(int(text), count)
 

@@ -86,12 +86,14 @@ class Sharded:
             for window, own in each_window(dataset, context):
                 self._train_part(window.part(share.takes), own)
             checkpoints.put(share.mark, canonical_json({"series": [one.name for one in part.series]}))
-        behind = share.marks.difference(checkpoints.names())
+        unfinished = share.marks.difference(checkpoints.names())
         done = f"{share}: {len(part.series)} of {len(dataset.series)} series are done"
-        if behind:
-            raise PartDoneError(f"{done}; {len(behind)} other shards are not, the last one makes the version")
-        LOGGER.info("%s, and so are those of the others: putting them together", done)
-        return self.whole.train(dataset, replace(context, progress=_Later(context.progress)))
+        if unfinished:
+            raise PartDoneError(
+                f"{done}; {len(unfinished)} other shards are not finished, and the last one registers the version"
+            )
+        LOGGER.info("%s, and all other shards are finished: merging them", done)
+        return self.whole.train(dataset, replace(context, progress=_MergeProgress(context.progress)))
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
         """Evaluate the whole model."""
@@ -116,15 +118,17 @@ class Sharded:
         output = context.work_dir / "part"
         output.mkdir()
         try:
-            self.whole.train(part, replace(context, output=output, progress=_Sooner(context.progress, self.share)))
+            self.whole.train(
+                part, replace(context, output=output, progress=_ShareProgress(context.progress, self.share))
+            )
         except DataError as error:  # one series that cannot be trained may be all of a part, but little of the whole
-            LOGGER.warning("%s: %s; the whole decides", self.share, error)
+            LOGGER.warning("%s: %s; the training of all series decides whether this is an error", self.share, error)
         finally:
             shutil.rmtree(output)
 
 
 @dataclass(frozen=True)
-class _Sooner:
+class _ShareProgress:
     """The progress of the pod's share, as a part of the stage."""
 
     progress: Progress
@@ -135,7 +139,7 @@ class _Sooner:
 
 
 @dataclass(frozen=True)
-class _Later:
+class _MergeProgress:
     """The progress of the merge, as the rest of the stage."""
 
     progress: Progress

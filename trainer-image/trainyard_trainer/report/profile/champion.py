@@ -42,6 +42,6 @@ def champion_profile(champion: ChampionRef, storage: Storage, env: Environment, 
     if entry is None:
         return None
     if entry.size > _LARGEST:
-        raise DataError(f"{address} has {entry.size} bytes: that is no profile")
+        raise DataError(f"{address} has {entry.size} bytes, which is too large for a profile")
     path = fetch_file(run.store, run.folder, entry, folder)
     return parse_profile(path.read_bytes(), address)

@@ -62,14 +62,18 @@ def compare(then: Profile, now: Profile, sample: Sample, version: int, data: Dat
         Shows which columns the user leaves out.
     """
     name = f"version {version}"
-    pairs, gone, score = _columns(then, now, sample, data)
+    pairs, missing_columns, score = _columns(then, now, sample, data)
     target = _target(then, now, sample)
     columns = [*pairs, target]
     shifts = _shifts(then, now, columns, name)
-    changed = bool(gone) or any(one.value >= SHIFTED for one in shifts)
+    changed = bool(missing_columns) or any(one.value >= SHIFTED for one in shifts)
     groups = {
         ROWS_RATIO: [_rows(then, now, name)],
-        MISSING_INCREASE: [*_missing(columns, name), *_gone(gone, name), *_steps(then, now, name)],
+        MISSING_INCREASE: [
+            *_missing(columns, name),
+            *_missing_columns(missing_columns, name),
+            *_steps(then, now, name),
+        ],
         SCALE_RATIO: [*_scales(columns, name), *_levels(then, now, name)],
         RELATION_SHIFT: _relations(then, now, _strengths(then, sample, score), name, changed=changed),
         SHIFT: shifts,
@@ -77,8 +81,8 @@ def compare(then: Profile, now: Profile, sample: Sample, version: int, data: Dat
     }
     metrics = {measure: max((one.value for one in group), default=0.0) for measure, group in groups.items()}
     metrics[SCALE_RATIO] = max(1.0, metrics[SCALE_RATIO])
-    unasked = _unasked(then, sample, data)
-    if unasked:
+    excluded = _excluded(then, sample, data)
+    if excluded:
         del metrics[RELATION_SHIFT], groups[RELATION_SHIFT]
     groups[SHIFT] = shifts[:-1]
     explained = {one.subject for one in (*groups[MISSING_INCREASE], *groups[SCALE_RATIO]) if one.message}
@@ -87,7 +91,7 @@ def compare(then: Profile, now: Profile, sample: Sample, version: int, data: Dat
         for group in groups.values()
         for one in shown(group)
     ]
-    return DataComparison(version, metrics, (*reported, *_not_related(unasked, name), *_new(then, sample)))
+    return DataComparison(version, metrics, (*reported, *_not_related(excluded, name), *_new(then, sample)))
 
 
 def _columns(
@@ -97,15 +101,15 @@ def _columns(
     known = {one.name: one for one in now.columns}
     features = set(sample.dataset.features)
     pairs: list[_Pair] = []
-    gone: list[ColumnProfile] = []
+    missing_columns: list[ColumnProfile] = []
     total = np.zeros((len(sample.positions), max(1, len(then.outcomes))))
     for old in then.columns:
         if old.name not in features:
-            gone += [old] if _wanted(old.name, data) else []
+            missing_columns += [old] if _wanted(old.name, data) else []
             continue
         new = known.get(old.name) or column_profile(sample.column(old.name))[0]
         if new.kind != old.kind:
-            gone.append(old)
+            missing_columns.append(old)
             continue
         codes = codes_of(sample.column(old.name), old)
         pairs.append(_Pair(old, new, tuple(np.bincount(codes, minlength=bin_count(old)).tolist())))
@@ -113,7 +117,7 @@ def _columns(
             means, counts = np.array(old.relation), np.array(old.counts, dtype=np.float64)
             overall = counts @ means / max(1.0, counts.sum())
             total += scores([(codes, old.weight * (means - overall))], len(codes), len(overall))
-    return pairs, gone, total
+    return pairs, missing_columns, total
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,7 @@ def _wanted(name: str, data: Data) -> bool:
     return name not in (data.exclude or ()) and (not data.features or name in data.features)
 
 
-def _unasked(then: Profile, sample: Sample, data: Data) -> list[str]:
+def _excluded(then: Profile, sample: Sample, data: Data) -> list[str]:
     """Return the columns that were related to the target and are now left out by the user.
 
     Their part of the old strength cannot be subtracted. So a weaker relation without them is not informative.
@@ -171,8 +175,8 @@ def _rows(then: Profile, now: Profile, name: str) -> Change:
     message = ""
     if ratio < FEWER_ROWS:
         message = (
-            f"{1 - ratio:.0%} of the rows are gone: {now.rows:,} now, {then.rows:,} when {name} was trained{series}: "
-            "check that the source is complete"
+            f"{1 - ratio:.0%} of the rows are missing: {now.rows:,} now, {then.rows:,} when {name} was "
+            f"trained{series}: check that the source is complete"
         )
     return Change(ROWS_RATIO, "rows", f"{then.rows:,}", f"{now.rows:,}", ratio, message, "warning")
 
@@ -186,7 +190,7 @@ def _shifts(then: Profile, now: Profile, columns: list[_Pair], name: str) -> lis
         what = "the target" if pair is columns[-1] else "column"
         message = ""
         if value >= MOVED:
-            much = "is another one than when" if value >= SHIFTED else "has moved a little since"
+            much = "has changed strongly since" if value >= SHIFTED else "has changed slightly since"
             message = (
                 f"{what} {pair.then.name!r}: the distribution {much} {name} was trained "
                 f"(PSI {value:.2f}; {SHIFTED} is a major change): {_most(pair)}"
@@ -237,7 +241,7 @@ def _missing(columns: list[_Pair], name: str) -> list[Change]:
     return found
 
 
-def _gone(columns: list[ColumnProfile], name: str) -> list[Change]:
+def _missing_columns(columns: list[ColumnProfile], name: str) -> list[Change]:
     return [
         Change(
             MISSING_INCREASE,
@@ -245,9 +249,9 @@ def _gone(columns: list[ColumnProfile], name: str) -> list[Change]:
             f"{one.missing:.1%} missing",
             "gone",
             missing_increase(one, None),
-            f"column {one.name!r} of {name} is gone: it is not there, has one value throughout, or is no longer "
-            f"{'a column of numbers' if one.kind == 'number' else 'text'}; check the source, or leave it out by "
-            "data.exclude",
+            f"column {one.name!r} of {name} is missing: the data does not have it, it has only one value, or "
+            f"it is no longer {'a column of numbers' if one.kind == 'number' else 'text'}; check the source, "
+            "or leave the column out with data.exclude",
             "warning",
         )
         for one in columns
@@ -286,8 +290,9 @@ def _levels(then: Profile, now: Profile, name: str) -> list[Change]:
     before, after = then.forecast.jump, now.forecast.jump
     value = max(1.0, after / before)
     message = (
-        f"series {now.forecast.jump_series!r}: the values of its newest season lie by a factor of {after:,.0f} outside "
-        f"of all seasons before, at most {before:,.1f} when {name} was trained: check the unit of its newest rows"
+        f"series {now.forecast.jump_series!r}: the values of its newest season are outside the range of "
+        f"all earlier seasons by a factor of {after:,.0f}, at most {before:,.1f} when {name} was "
+        "trained: check the unit of its newest rows"
     )
     reported = (f"outside by {before:.3g}", f"outside by {after:.3g}")
     return [
@@ -304,11 +309,13 @@ def _relations(then: Profile, now: Profile, strengths: _Strengths, name: str, *,
             ("one season later", then.forecast.seasonal if same else None, now.forecast.seasonal),
             ("values by series", then.forecast.between, now.forecast.between),
         ]
-        what, guess = "the values no longer follow their series as in", "values or times may be shuffled"
+        what, guess = "the values no longer depend on their series as in", "values or times may be shuffled"
     else:
         pairs = [("target by features", strengths.expected, strengths.found)]
-        what, guess = "the target no longer follows the features as in", "labels may be shuffled"
-    guess = "the columns have changed too, see there" if changed else f"{guess}; check how the source is made"
+        what, guess = "the target no longer depends on the features as in", "labels may be shuffled"
+    guess = (
+        "the columns have also changed, see their findings" if changed else f"{guess}; check how the data is created"
+    )
     found = []
     for subject, before, after in pairs:
         value = loss_of(before, after, strengths.common)
@@ -318,14 +325,17 @@ def _relations(then: Profile, now: Profile, strengths: _Strengths, name: str, *,
     return found
 
 
-def _not_related(unasked: list[str], name: str) -> list[Change]:
+def _not_related(excluded: list[str], name: str) -> list[Change]:
     """Return a note that the relation was not compared, if old features are left out."""
-    if not unasked:
+    if not excluded:
         return []
-    listed = ", ".join(repr(one) for one in unasked[:5]) + (f" and {len(unasked) - 5} more" if len(unasked) > 5 else "")
+    listed = ", ".join(repr(one) for one in excluded[:5]) + (
+        f" and {len(excluded) - 5} more" if len(excluded) > 5 else ""
+    )
     text = (
-        f"whether the target follows the features as in {name} was not compared, and {RELATION_SHIFT} is missing: "
-        f"{listed} {'is' if len(unasked) == 1 else 'are'} left out since, by data.features or data.exclude"
+        f"whether the target depends on the features as in {name} was not compared, and {RELATION_SHIFT} "
+        f"is missing: {listed} {'is' if len(excluded) == 1 else 'are'} now left out, by data.features or "
+        "data.exclude"
     )
     return [Change("not compared", "target by features", "", "", 0.0, text)]
 
@@ -341,4 +351,4 @@ def _new(then: Profile, sample: Sample) -> Iterable[Change]:
     if not names or then.left_out:
         return []
     listed = ", ".join(repr(name) for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return [Change("new", listed, "", "new", len(names), f"new since the version that serves: {listed}")]
+    return [Change("new", listed, "", "new", len(names), f"columns that the served version does not have: {listed}")]

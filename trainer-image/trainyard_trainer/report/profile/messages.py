@@ -18,7 +18,7 @@ def shown(changes: Sequence[Change]) -> list[Change]:
     if len(reported) <= _REPORTED:
         return reported or order[:1]
     last = reported[_REPORTED - 1]
-    others = f"{last.message}; and {len(reported) - _REPORTED} more like it"
+    others = f"{last.message}; and {len(reported) - _REPORTED} more changes of this kind"
     return [*reported[: _REPORTED - 1], replace(last, message=others)]
 
 
@@ -37,5 +37,5 @@ def about_scale(then: ColumnProfile, now: ColumnProfile, factor: float, name: st
     middle = now.magnitudes[1] / then.magnitudes[1]
     some = "" if max(middle, 1 / middle) > factor / 2 else "up to "
     if larger:
-        return f"column {then.name!r}: values are {some}{times} times those of {name}: check its unit"
-    return f"column {then.name!r}: values of {name} are {some}{times} times those of now: check its unit"
+        return f"column {then.name!r}: its values are {some}{times} times those of {name}: check its unit"
+    return f"column {then.name!r}: the values of {name} are {some}{times} times the present ones: check its unit"

@@ -91,13 +91,10 @@ def _beside_champion(profile: Profile, sample: Sample, config: TrainerConfig, en
         text = f"the data was not compared with that of version {champion.version}, which serves: {error}"
         return Profiled(profile, findings=(_not_compared(text, config, failed=True),))
     if then is None:
-        text = f"{name} has no training profile, so the data was not compared with its own"
+        text = f"{name} has no training profile, so the data was not compared"
         return Profiled(profile, findings=(_not_compared(text, config),))
     if (then.task, then.target.name, then.target.kind) != (profile.task, profile.target.name, profile.target.kind):
-        text = (
-            f"{name} was trained for task {then.task} and target {then.target.name!r}, so the data was not compared "
-            "with its own"
-        )
+        text = f"{name} was trained for task {then.task} and target {then.target.name!r}, so the data was not compared"
         return Profiled(profile, findings=(_not_compared(text, config),))
     found = compare(then, profile, sample, champion.version, config.spec.data)
     findings = tuple(Finding(_CODES[one.measure], one.severity, one.message) for one in found.changes if one.message)
@@ -109,7 +106,7 @@ def _not_compared(text: str, config: TrainerConfig, *, failed: bool = False) -> 
     gates = [gate.metric for gate in config.spec.gates or () if gate.metric.startswith(DATA)]
     if gates:
         text += (
-            f". The gate on {gates[0]} is not met without it: let this training's version serve once without the gate, "
-            "or let a person validate it"
+            f". The gate on {gates[0]} fails without the comparison: train one version without the gate and "
+            "let it serve, or validate this version by hand"
         )
     return Finding("NotCompared", "warning" if failed or gates else "info", text)

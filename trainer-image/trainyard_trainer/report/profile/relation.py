@@ -119,8 +119,10 @@ def strength_of(columns: Iterable[tuple[Codes, int]], target: Floats, half: npt.
         apart = codes + bins * which
         counts = np.bincount(apart, minlength=2 * bins).reshape(2, bins)
         sums = _sums(apart, 2 * bins, target).reshape(2, bins, -1)
-        said = [_from_sums(counts[one], sums[one], totals[one]).distances(totals[one].overall) for one in (1, 0)]
-        total += np.concatenate(said)[apart]
+        part_distances = [
+            _from_sums(counts[one], sums[one], totals[one]).distances(totals[one].overall) for one in (1, 0)
+        ]
+        total += np.concatenate(part_distances)[apart]
     return correlation(total, target)
 
 

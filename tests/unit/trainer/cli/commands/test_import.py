@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.unit.trainer.artifacts.runs import KEYS, write_output
-from tests.unit.trainer.cli.upkeep.things import ASKED, train
+from tests.unit.trainer.cli.upkeep.objects import REQUEST, train
 from trainyard_api import meta
 from trainyard_api.training import Storage
 from trainyard_trainer.artifacts.folder import FolderStore
@@ -19,7 +19,7 @@ def claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of claims with two versions in ``pvc://models/all``."""
     monkeypatch.setenv(meta.CLAIMS_DIR_ENV, str(tmp_path / "claims"))
     root = tmp_path / "claims/models/all"
-    asked = ASKED.model_copy(update={"storage": Storage(uri="pvc://models/all")})
+    asked = REQUEST.model_copy(update={"storage": Storage(uri="pvc://models/all")})
     for uid in ("uid-1", "uid-2"):
         train(FolderStore(root, "pvc://models/all"), uid, write_output(tmp_path / "output"), asked=asked)
     return root
@@ -41,7 +41,7 @@ def test_a_claim(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_copy_on_this_machine(claims: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["import", str(claims)]) == 64
-    assert "no cluster reaches file://" in capsys.readouterr().err
+    assert "a cluster cannot reach file://" in capsys.readouterr().err
     file = tmp_path / "versions.yaml"
     assert main(["import", str(claims), "--as", "s3://new/place", "--secret", "keys", "--output", str(file)]) == 0
     assert capsys.readouterr().out == ""
@@ -62,16 +62,16 @@ def test_a_table_of_what_there_is(claims: Path, capsys: pytest.CaptureFixture[st
     assert head == ["NAMESPACE", "MODEL", "VERSION", "STATE", "OBJECTIVE", "JOB", "LABEL"]
     assert [row[:4] for row in rows] == [["shop", "demand", "1", "Good"], ["shop", "demand", "2", "Broken"]]
     assert "shop/demand version 2: " in shown.err
-    assert "1 versions of 1 models; 1 could not be made again" in shown.err
+    assert "1 versions of 1 models; 1 could not be rebuilt" in shown.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--model", "other"), 66, "holds no model other; name the storage.uri"),
-        (("--namespace", "market"), 66, "holds no model of namespace market"),
+        (("--model", "other"), 66, "contains no model other; give the storage.uri"),
+        (("--namespace", "market"), 66, "contains no model of namespace market"),
         (("--output", "/not/there.yaml"), 64, "--output /not/there.yaml cannot be written"),
-        (("--as", "https://host/models"), 64, "no cluster reaches https://host/models"),
+        (("--as", "https://host/models"), 64, "a cluster cannot reach https://host/models"),
     ],
 )
 def test_refusals(
@@ -86,8 +86,8 @@ def test_refusals(
     ("uri", "code", "said"),
     [
         ("pvc://other/all", 66, "the claim is not mounted"),
-        ("https://host/models", 64, "is no address of a storage"),
-        ("/not/there", 66, "is no folder"),
+        ("https://host/models", 64, "is not the address of a storage"),
+        ("/not/there", 66, "is not a folder"),
     ],
 )
 def test_places_that_cannot_be(

@@ -48,10 +48,10 @@ def test_a_list(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("location", "said"),
     [
-        ("logs/nobody", "holds no log: name status.result.log"),
-        (f"logs/{UID}/20270101T000000Z.jsonl", "holds no log 20270101T000000Z.jsonl"),
-        ("versions/00000001", "is no place of logs"),
-        ("", "is no place of logs"),
+        ("logs/nobody", "contains no log: give status.result.log"),
+        (f"logs/{UID}/20270101T000000Z.jsonl", "contains no log 20270101T000000Z.jsonl"),
+        ("versions/00000001", "is not the address of logs"),
+        ("", "is not the address of logs"),
     ],
 )
 def test_there_are_none(model: Path, capsys: pytest.CaptureFixture[str], location: str, said: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.trainer.artifacts.runs import KEYS, write_output
-from tests.unit.trainer.cli.upkeep.things import train, version
+from tests.unit.trainer.cli.upkeep.objects import train, version
 from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.cli.main import main
 from trainyard_trainer.cli.upkeep.cluster import ACCOUNT_DIR_ENV, HOST_ENV
@@ -28,10 +28,10 @@ def call(*arguments: object) -> int:
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [
-        (("--grace-days", "-1"), 64, "--grace-days -1.0 is no number of days"),
-        (("--grace-days", "nan"), 64, "--grace-days nan is no number of days"),
-        ((), 66, "holds no model; name the storage.uri of the jobs"),
-        (("--model", "nothing"), 66, "holds no model"),
+        (("--grace-days", "-1"), 64, "--grace-days -1.0 is not a number of days"),
+        (("--grace-days", "nan"), 64, "--grace-days nan is not a number of days"),
+        ((), 66, "contains no model; give the storage.uri of the jobs"),
+        (("--model", "nothing"), 66, "contains no model"),
     ],
 )
 def test_refusals(
@@ -50,14 +50,14 @@ def test_a_file_needs_a_namespace(tmp_path: Path, in_use: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
-        ("{", 65, "is no YAML and no JSON"),
-        ("a: [", 65, "is no YAML and no JSON"),
-        ('{"kind": "Pod"}', 65, "what is in use is not known"),
-        ("just text", 65, "no Kubernetes object"),
-        ("items: [1]", 65, "no Kubernetes object"),
-        ("items: 7", 65, "no Kubernetes object"),
-        ("", 65, "what is in use is not known"),
-        ("kind: Pod\nmetadata: {name: a, namespace: shop}\n", 65, "what is in use is not known"),
+        ("{", 65, "is neither YAML nor JSON"),
+        ("a: [", 65, "is neither YAML nor JSON"),
+        ('{"kind": "Pod"}', 65, "the objects in use are unknown"),
+        ("just text", 65, "not a Kubernetes object"),
+        ("items: [1]", 65, "not a Kubernetes object"),
+        ("items: 7", 65, "not a Kubernetes object"),
+        ("", 65, "the objects in use are unknown"),
+        ("kind: Pod\nmetadata: {name: a, namespace: shop}\n", 65, "the objects in use are unknown"),
         ("kind: List\nitems:\n- kind: ModelVersion\n  metadata: {name: v, namespace: shop}\n", 65, "which artifact"),
     ],
 )
@@ -82,7 +82,7 @@ def test_outside_of_a_pod(
     monkeypatch.setenv(HOST_ENV, host)
     monkeypatch.setenv(ACCOUNT_DIR_ENV, str(tmp_path / "account"))
     assert call(tmp_path) == 64
-    assert "what is in use is not known: this is no pod" in capsys.readouterr().err
+    assert "the objects in use are unknown: this is not a pod" in capsys.readouterr().err
 
 
 def test_what_was_removed_is_not_the_newest(tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str]) -> None:

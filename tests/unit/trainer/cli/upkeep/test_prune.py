@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.trainer.artifacts.runs import KEYS, Killed, write_output
-from tests.unit.trainer.cli.upkeep.things import STORAGE, job, keys_of, tomorrow, train, version
+from tests.unit.trainer.cli.upkeep.objects import STORAGE, job, keys_of, tomorrow, train, version
 from trainyard_trainer.artifacts.backtests import BacktestKeys
 from trainyard_trainer.artifacts.datasets import DatasetKeys
 from trainyard_trainer.artifacts.folder import FolderStore
@@ -46,8 +46,8 @@ def output(tmp_path: Path) -> Path:
     return write_output(tmp_path / "output")
 
 
-def use(*things: dict[str, Any]) -> Usage:
-    return Usage.of(things, KEYS.namespace)
+def use(*objects: dict[str, Any]) -> Usage:
+    return Usage.of(objects, KEYS.namespace)
 
 
 def found(store: FolderStore, usage: Usage, before: datetime | None = None) -> Found:
@@ -166,7 +166,7 @@ def test_a_torn_file_goes_when_it_is_old(store: DyingRemoval, output: Path, tmp_
     record = train(store, "uid-1", output)
     (tmp_path / "store" / record.run / ".writing-0123").write_bytes(b"half")
     usage = use(version(record))
-    assert whats(found(store, usage)) == [("torn file", None)]
+    assert whats(found(store, usage)) == [("incomplete file", None)]
     assert not found(store, usage, datetime.now(UTC) - timedelta(hours=1)).removals
     assert prune(store, usage) == [f"{record.run}/.writing-0123"]
 
@@ -180,13 +180,13 @@ def test_what_comes_into_use_meanwhile_stays(store: DyingRemoval, output: Path) 
 
 def test_a_job_that_begins_meanwhile_stays(store: DyingRemoval, output: Path) -> None:
     train(store, "uid-1", output)
-    looked = found(store, use())
+    checked = found(store, use())
 
-    def learn() -> Usage:
+    def read_usage() -> Usage:
         train(store, "uid-2", output)
         return use()
 
-    remove(store, looked, learn, tomorrow())
+    remove(store, checked, read_usage, tomorrow())
     assert {one.number for one in found(store, use()).removals if one.what == "version"} == {2}
 
 
@@ -194,11 +194,11 @@ def test_who_asks_again_and_learns_nothing_removes_nothing(store: DyingRemoval, 
     train(store, "uid-1", output)
     before = keys_of(store)
 
-    def learn() -> Usage:
+    def read_usage() -> Usage:
         raise DataError("no answer")
 
     with pytest.raises(DataError):
-        remove(store, found(store, use()), learn, tomorrow())
+        remove(store, found(store, use()), read_usage, tomorrow())
     assert before <= keys_of(store)
 
 
@@ -260,7 +260,7 @@ def test_a_cluster_without_versions_may_have_lost_them(store: DyingRemoval, outp
 
 def test_an_object_that_does_not_say_what_it_uses_ends_it() -> None:
     about = {"name": "demand-v1", "namespace": KEYS.namespace}
-    with pytest.raises(DataError, match="ModelVersion demand-v1 does not say which artifact it is"):
+    with pytest.raises(DataError, match="ModelVersion demand-v1 does not say which artifact it has"):
         use({"kind": "ModelVersion", "metadata": about, "spec": {"model": "demand", "version": 1}})
     with pytest.raises(DataError, match="TrainingJob demand-v1 has no uid"):
         use({"kind": "TrainingJob", "metadata": about})

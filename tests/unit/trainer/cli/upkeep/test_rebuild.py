@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.operator.samples import SPEC, child, job_view
 from tests.unit.trainer.artifacts.runs import KEYS, write_output
-from tests.unit.trainer.cli.upkeep.things import ASKED, STORAGE, train
+from tests.unit.trainer.cli.upkeep.objects import REQUEST, STORAGE, train
 from trainyard_api.modelversion import Comparison
 from trainyard_api.wire import TrainingResult
 from trainyard_operator.core.resolve import parse_spec
@@ -50,8 +50,11 @@ def test_it_is_what_the_operator_made(store: FolderStore, output: Path) -> None:
     """
     record = train(store, "uid-1", output)
     run = registered_run(store, record)
-    text = fit(succeeded(store, record, run, ASKED.gates, ["a warning of that attempt"], run.manifest.comparison))
-    options = {"gates": [gate.wire() for gate in ASKED.gates or ()], "objective": {"metric": "mae", "goal": "Minimize"}}
+    text = fit(succeeded(store, record, run, REQUEST.gates, ["a warning of that attempt"], run.manifest.comparison))
+    options = {
+        "gates": [gate.wire() for gate in REQUEST.gates or ()],
+        "objective": {"metric": "mae", "goal": "Minimize"},
+    }
     spec = {**SPEC, "modelName": KEYS.model, **options}
     view = job_view(spec=spec, name="job", namespace=KEYS.namespace, uid="uid-1")
     made = model_version(view, parse_spec(view), child(1), TrainingResult.model_validate_json(text), STORAGE)
@@ -137,11 +140,11 @@ def copy_claim(root: Path, run: Path) -> None:
     ("harm", "said"),
     [
         (break_claim, "version.json cannot be read"),
-        (lose_manifest, "manifest.json is gone; restore it"),
-        (change_manifest, "is not what version 2 was registered with"),
-        (lose_file, "model.txt is gone; restore it"),
-        (cut_file, "model.txt has 4 bytes, registered were 500"),
-        (copy_claim, "it was copied here from another place"),
+        (lose_manifest, "manifest.json is missing; restore it"),
+        (change_manifest, "manifest.json was changed after version 2 was registered"),
+        (lose_file, "model.txt is missing; restore it"),
+        (cut_file, "model.txt has 4 bytes instead of 500"),
+        (copy_claim, "it was copied here from another folder"),
     ],
 )
 def test_a_broken_one_breaks_no_other(store: FolderStore, root: Path, output: Path, harm: Harm, said: str) -> None:
@@ -174,7 +177,7 @@ def test_a_run_of_another_model_is_not_taken_for_this_one(store: FolderStore, ro
     (root / "shop/demand").rename(root / "shop/renamed")
     (one,) = rebuilt(store)
     assert one.state == "Broken"
-    assert "copied here from another place" in one.message
+    assert "copied here from another folder" in one.message
 
 
 def test_numbers_without_a_version_and_runs_without_a_number(store: FolderStore, root: Path, output: Path) -> None:

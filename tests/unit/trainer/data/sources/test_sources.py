@@ -108,7 +108,7 @@ def test_s3_is_copied_hashed_and_cleaned_up(tmp_path):
         (Bucket(), InputMissing, "s3://sales/gone.csv does not exist"),
         (Bucket(bucket_exists=False), InputMissing, "bucket 'sales'"),
         (Bucket(refused("403", 403)), NotPermitted, "refused"),
-        (Bucket(EndpointConnectionError(endpoint_url="http://s3")), UpstreamUnavailable, "does not answer"),
+        (Bucket(EndpointConnectionError(endpoint_url="http://s3")), UpstreamUnavailable, "does not respond"),
         (Bucket(refused("503", 503)), UpstreamUnavailable, "503"),
     ],
 )

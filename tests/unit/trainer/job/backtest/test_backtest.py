@@ -240,7 +240,7 @@ def test_mode_backtest_makes_no_version_and_is_found_by_the_next_attempt(tmp_pat
     assert result.artifact is not None
     assert result.artifact.uri == "pvc://models/all/demo/demand/backtests/run-1/1"
     assert (result.message or "").startswith("a backtest of 2 windows and 30 rows: backtest_mae ")
-    assert result.warnings == ["spec.gates had no effect: mode Backtest makes no model"]
+    assert result.warnings == ["spec.gates had no effect: mode Backtest creates no model"]
     model = tmp_path / "claims/models/all/demo/demand"
     assert {folder.name for folder in model.iterdir()} - {"logs"} == {"backtests"}
     files = {file.name for file in (model / "backtests/run-1/1").iterdir()}
@@ -275,17 +275,17 @@ def test_a_shard_leaves_its_series_of_the_windows(tmp_path: Path) -> None:
     [
         (
             {"gates": [{"metric": "backtest_maee", "op": "<", "value": 1}]},
-            r"spec\.gates\[0\]\.metric maee is no metric of task Forecast; did you mean mae\?",
+            r"spec\.gates\[0\]\.metric maee is not a metric of task Forecast; did you mean mae\?",
         ),
         (
             {"gates": [{"metric": "backtest_bias", "compareTo": "Champion"}]},
-            r"compares backtest_bias with the champion, and neither more nor less",
+            r"compares backtest_bias with the champion, but neither a larger nor a smaller value",
         ),
         (
             {"backtest": None, "gates": [{"metric": "backtest_mae", "op": "<", "value": 1}]},
             r"spec\.gates\[0\]\.metric backtest_mae needs the section spec\.backtest",
         ),
-        ({"objective": {"metric": "backtest_mae"}}, r"spec\.objective\.metric backtest_mae is no metric"),
+        ({"objective": {"metric": "backtest_mae"}}, r"spec\.objective\.metric backtest_mae is not a metric"),
     ],
 )
 def test_names_that_cannot_be(tmp_path: Path, spec: dict[str, Any], said: str) -> None:

@@ -73,14 +73,14 @@ def test_a_short_series_has_part_in_the_windows_it_is_long_enough_for_and_is_nam
     names = [[one.name for one in window.dataset.series] for window in plan.windows]
     assert names == [["a", "c"], ["a", "b", "c"], ["a", "b", "c"], ["a", "b", "c"]]
     assert plan.warnings == (
-        "backtest: 1 of 3 series are too short, or have a gap, for all 4 windows; there is room in 'b' for 3",
+        "backtest: 1 of 3 series are too short, or have a gap, for all 4 windows; windows of these series: 'b': 3",
     )
 
 
 def test_too_many_windows_for_the_data(tmp_path: Path) -> None:
     said = (
         r"t\.csv: no series is long enough for spec\.backtest\.windows 9: with 4 steps between two cutoffs and a "
-        r"horizon of 4 there is room for 8; set fewer windows, or a smaller step or horizon"
+        r"horizon of 4, the longest series has 8 windows; set fewer windows, or a smaller step or horizon"
     )
     with pytest.raises(DataError, match=said):
         planned(tmp_path, {"a": days(60), "b": days(40)}, windows=9)

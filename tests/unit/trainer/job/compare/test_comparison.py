@@ -61,7 +61,7 @@ def test_the_whole_comparison_is_in_the_manifest_and_the_report(nights, first):
     manifest = parse_manifest((folder / "manifest.json").read_bytes(), "")
     assert len(manifest.comparison.metrics) > len(result.comparison.metrics)
     assert manifest.measurements.judged_bytes > 0
-    assert "Beside version 1, which served" in (folder / "report.html").read_text()
+    assert "Comparison with version 1, which served" in (folder / "report.html").read_text()
 
 
 def test_a_gate_names_metric_and_confidence(nights, first):
@@ -75,7 +75,7 @@ def test_another_seed_leaves_the_rows_that_neither_has_learned(nights, first):
     result = nights.train(grown(), champion=ref(first), split={"seed": 7}, **TABLE)
     assert result.comparison.reason == "Compared"
     assert result.comparison.rows == pytest.approx(360 * 0.2, rel=0.4)
-    assert "it has learned or does not know the others" in result.comparison.message
+    assert "it was trained on the others or cannot predict them" in result.comparison.message
 
 
 def test_other_features_and_another_framework_answer_the_same_rows(nights, first):
@@ -236,7 +236,7 @@ def test_a_file_that_was_changed_or_is_gone(nights):
 def test_a_manifest_that_is_gone_or_another(nights, first):
     nowhere = elsewhere(first, f"{nights.storage}/demo/model/runs/nobody/1")
     reason, message = refusal(nights.train(grown(), champion=nowhere, **TABLE))
-    assert (reason, "is gone; restore it" in message) == ("ChampionUnreadable", True)
+    assert (reason, "is missing; restore it" in message) == ("ChampionUnreadable", True)
     other = nights.train(machines(800), **TABLE)
     reason, _ = refusal(nights.train(grown(), champion=elsewhere(first, other.artifact.uri), **TABLE))
     assert reason == "ChampionUnreadable"

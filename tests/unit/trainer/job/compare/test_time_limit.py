@@ -142,4 +142,4 @@ def test_a_slow_champion_costs_its_comparison_and_never_the_training(nights, mon
     result = nights.train(machines(1800), champion=champion, **TABLE)
     assert result.outcome == "Succeeded"
     assert result.comparison.reason == "ChampionTooSlow"
-    assert "cannot answer the held-out rows: it had answered 0% when its 0 s were over" in result.comparison.message
+    assert "cannot predict the held-out rows: it had predicted 0% when its 0 s were over" in result.comparison.message

@@ -43,7 +43,7 @@ def test_a_link_to_a_folder_is_not_followed(output: Path) -> None:
 
 def test_a_pipe_is_no_file(output: Path) -> None:
     os.mkfifo(output / "pipe")
-    assert "'pipe', which is no file" in refused(output)
+    assert "'pipe', which is not a regular file" in refused(output)
 
 
 def test_a_name_that_is_no_text(output: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_name_that_is_no_text(output: Path) -> None:
 def test_metrics_alone_are_no_model(tmp_path: Path, *, also: bool) -> None:
     if also:
         (tmp_path / "metrics.json").write_text("{}")
-    assert "left no model" in refused(tmp_path)
+    assert "wrote no model" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -88,17 +88,17 @@ def test_what_is_not_finite_is_left_out_and_said(tmp_path: Path, value: str) -> 
         ("", "line 1, column 1"),
         ("{'mae': 1}", "line 1, column 2"),
         ('{"mae": 1', "line 1, column 10"),
-        ("[1, 2]", "holds a list"),
-        ("1.5", "holds a float"),
+        ("[1, 2]", "contains a list"),
+        ("1.5", "contains a float"),
         ("{}", "no finite number"),
         ('{"mae": NaN}', "no finite number"),
         ('{"mae": true}', "mae is true, not a number"),
         ('{"mae": [1]}', "mae is [1], not a number"),
         ('{"mae": {"value": 1}}', 'mae is {"value": 1}, not a number'),
         ('{"mae": "np.array([1.5])"}', 'mae is "np.array([1.5])", not a number'),
-        ('{"mean error": 1}', "'mean error' is no name of a metric"),
-        ('{"": 1}', "'' is no name of a metric"),
-        ('{"1st": 1}', "'1st' is no name of a metric"),
+        ('{"mean error": 1}', "'mean error' is not a valid name of a metric"),
+        ('{"": 1}', "'' is not a valid name of a metric"),
+        ('{"1st": 1}', "'1st' is not a valid name of a metric"),
         ("[" * 100_000, "cannot be read"),
         ('{"mae": ' + "1" * 5000 + "}", "cannot be read"),
         (" " * MAX_METRICS_BYTES + "{}", "is larger than"),
@@ -119,7 +119,7 @@ def test_text_that_is_no_unicode(tmp_path: Path) -> None:
 
 
 def test_missing_metrics_say_where_to_write_them(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=rf"left no metrics\.json; .* to {tmp_path}/metrics\.json"):
+    with pytest.raises(DataError, match=rf"wrote no metrics\.json; .* to {tmp_path}/metrics\.json"):
         read_metrics(tmp_path)
 
 

@@ -105,7 +105,7 @@ def test_the_positive_class_is_reported(pod: ContainerPod) -> None:
 def test_a_gate_that_cannot_be_fair_is_a_warning_from_the_first_version_on(pod: ContainerPod) -> None:
     gates = [{"metric": "mae", "compareTo": "Champion"}, {"metric": "mae", "op": "<", "value": 9}]
     _, result = pod.run(pod.config(table(), gates=gates))
-    assert "framework Container cannot answer the rows of another training" in " ".join(result.warnings or ())
+    assert "framework Container cannot predict the rows of another training" in " ".join(result.warnings or ())
     _, fixed = ContainerPod(pod.folder, "fixed").run(pod.config(table(), uid="uid-2", gates=gates[1:]))
     assert "another training" not in " ".join(fixed.warnings or ())
 
@@ -126,14 +126,14 @@ def test_without_a_request_the_first_metric_ranks_where_the_usual_one_is_not_the
 @pytest.mark.parametrize(
     ("train", "spec", "message"),
     [
-        (leaves(), {}, "left no model in"),
-        (leaves(model_txt="w"), {}, "left no metrics.json"),
-        (leaves(metrics_json='{"mae": 1}'), {}, "left no model in"),
+        (leaves(), {}, "wrote no model into"),
+        (leaves(model_txt="w"), {}, "wrote no metrics.json"),
+        (leaves(metrics_json='{"mae": 1}'), {}, "wrote no model into"),
         (leaves(model_txt="w", metrics_json="mae: 1"), {}, "metrics.json, line 1, column 1"),
         (
             leaves(model_txt="w", metrics_json='{"mae": 1}'),
             {"objective": {"metric": "cost", "goal": "Minimize"}},
-            "metrics.json has no finite cost, which spec.objective.metric asks for; it has mae",
+            "metrics.json has no finite cost, which is the spec.objective.metric; it has mae",
         ),
     ],
 )
@@ -152,7 +152,7 @@ def test_what_was_left_is_refused_as_bad_data(
         ("a,y\n1,2\n2,3\n", {}, 65, "training needs at least 30"),
         (table(), {"data": {"target": "z"}}, 65, "no column 'z'"),
         (table(), {"data": {"uri": "pvc://models/other.csv"}}, 66, "other.csv does not exist"),
-        (table(), {"search": {"trials": 3}}, 78, "spec.search is not for framework Container"),
+        (table(), {"search": {"trials": 3}}, 78, "spec.search is not supported for framework Container"),
         (table(), {"storage": {"uri": "pvc://nowhere"}}, 66, "pvc://nowhere"),
         (table(), {"gates": [{"metric": "cost", "compareTo": "Champion"}]}, 64, "spec.gates[0]"),
     ],

@@ -20,7 +20,7 @@ from trainyard_trainer.data.preprocessing import preprocess
 from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, Interrupted
 from trainyard_trainer.frameworks.registry import framework_for
-from trainyard_trainer.job.forecast.write_forecast import Ahead, write_forecast
+from trainyard_trainer.job.forecast.write_forecast import WrittenForecast, write_forecast
 from trainyard_trainer.job.run import run_job
 from trainyard_trainer.progress.log import JsonLines
 
@@ -133,7 +133,7 @@ class Echo(MeanFramework):
 
 def forecast(
     config: TrainerConfig, dataset: Dataset, folder: Path, framework: Echo | None = None, stop: Any = lambda: False
-) -> tuple[Ahead, pd.DataFrame]:
+) -> tuple[WrittenForecast, pd.DataFrame]:
     ahead = write_forecast(
         framework or Echo(), None, dataset, config, folder, version=7, progress=lambda *_: None, stop=stop
     )
@@ -285,7 +285,7 @@ def test_many_series_are_asked_part_by_part_in_their_order(tmp_path: Path) -> No
     ahead, found = forecast(config, dataset_of(config, tmp_path), tmp_path, framework)
     assert [len(asked) for asked in framework.asked] == [200, 200, 100]
     assert found["series"].tolist() == [str(name) for name in range(1000, 1000 + count) for _ in range(2)]
-    assert ahead.drawn["series"].nunique() == 6
+    assert ahead.plotted["series"].nunique() == 6
 
 
 def test_a_pod_that_must_end_forecasts_no_further(tmp_path: Path) -> None:

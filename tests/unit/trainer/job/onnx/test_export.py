@@ -88,9 +88,9 @@ def _ways() -> tuple[Any, Any]:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: None, "framework linear has no such form"),
+        (lambda: None, "framework linear has no ONNX form"),
         (_raise, "RuntimeError: operator Fold is not known"),
-        (lambda: model(WEIGHTS * 1.001), "its answers to the golden rows differ by 0.00"),
+        (lambda: model(WEIGHTS * 1.001), "its predictions for the golden rows differ by 0.00"),
         (lambda: model(rows=3), "INVALID_ARGUMENT"),
         (_broken, "DecodeError"),
         (_invalid, "nowhere"),

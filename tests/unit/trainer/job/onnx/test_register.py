@@ -80,7 +80,7 @@ def test_one_that_answers_otherwise_is_left_out_with_a_warning_and_the_model_sta
     result, manifest = run(tmp_path, Wrong(), **REQUESTED)
     assert result.formats == ["mean-json"]
     assert not (tmp_path / RUN / "model.onnx").exists()
-    words = "the ONNX file was left out, the model itself was kept: its answers to the golden rows differ"
+    words = "the ONNX file was left out, the model itself was kept: its predictions for the golden rows differ"
     assert any(words in warning for warning in manifest.warnings)
     assert any(words in warning for warning in result.warnings or ())
     assert words in (tmp_path / RUN / "report.html").read_text()
@@ -99,4 +99,4 @@ def test_what_the_model_costs_is_measured_and_changes_nothing_of_what_it_is(tmp_
         assert 0 < found.latency.p50_ms <= found.latency.p95_ms
     assert manifests[0].content_sha256 == manifests[1].content_sha256 is not None
     page = (tmp_path / "first" / RUN / "report.html").read_text()
-    assert re.search(r"Answer to one row, median of \d+ calls", page)
+    assert re.search(r"Prediction of one row, median of \d+ calls", page)

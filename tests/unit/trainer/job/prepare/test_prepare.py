@@ -179,7 +179,7 @@ def test_what_judges_a_model_has_no_effect_and_that_is_said(pod: PreparingPod) -
     gates = [{"metric": "no_such_metric", "op": "<", "value": 1}]
     code, result = pod.go(pod.job(gates=gates, objective={"metric": "mae"}))
     assert code == 0, result.message
-    reported = "spec.objective and spec.gates had no effect: mode Prepare makes no model"
+    reported = "spec.objective and spec.gates had no effect: mode Prepare creates no model"
     assert (result.warnings or [""])[0] == reported
     assert reported in pod.page()
 
@@ -219,7 +219,7 @@ def test_times_that_are_none_stay_text(pod: PreparingPod) -> None:
     """No training reads them, where no split and no covariate needs them."""
     code, result = pod.go(pod.job(table().replace("2026-01-03", "soon"), data={"time": "when"}))
     assert code == 0, result.message
-    assert any("values of 'when' are no times" in text for text in result.warnings or [])
+    assert any("values of 'when' are not times" in text for text in result.warnings or [])
     assert "soon" in set(pd.read_parquet(pod.dataset() / "dataset.parquet")["when"])
 
 
@@ -276,7 +276,7 @@ def test_a_thousand_columns_are_described_and_some_drawn(pod: PreparingPod) -> N
     page = pod.page()
     assert page.count('<img class="violin"') == MAX_VIOLINS
     assert 'alt="distribution of y"' in page
-    assert "21 columns of numbers are described without a picture" in page
+    assert "21 numeric columns have no plot" in page
     assert page.count("data-column=") == MAX_VIOLINS + 21
 
 

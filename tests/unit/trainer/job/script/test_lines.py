@@ -10,16 +10,16 @@ from trainyard_trainer.job.script.lines import (
     LINES_AT_ONCE,
     LINES_PER_SECOND,
     MAX_LINE_BYTES,
-    Cutter,
-    Ear,
+    LineSplitter,
+    OutputReader,
     ProgressMessage,
     progress_in,
 )
 
 
 def lines_of(*pieces: bytes) -> list[str]:
-    cutter = Cutter()
-    return [line for piece in pieces for line in cutter.feed(piece)] + list(cutter.end())
+    splitter = LineSplitter()
+    return [line for piece in pieces for line in splitter.feed(piece)] + list(splitter.end())
 
 
 @settings(max_examples=60, deadline=None)
@@ -73,19 +73,19 @@ def test_at_most_64_metrics() -> None:
 def test_a_flood_is_counted_and_a_trickle_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "trainyard")
     clock = [0.0]
-    ear = Ear(lambda *_: None, clock=lambda: clock[0])
+    reader = OutputReader(lambda *_: None, clock=lambda: clock[0])
     for _ in range(LINES_AT_ONCE + 50):
-        ear.hear(b"x\n", is_error=False)
+        reader.receive(b"x\n", is_error=False)
     assert len(caplog.messages) == LINES_AT_ONCE
     clock[0] = 1.0
-    ear.hear(b"y\n", is_error=False)
-    assert caplog.messages[-2:] == ["script: 50 lines were left out of the log: it prints too much", "script: y"]
+    reader.receive(b"y\n", is_error=False)
+    assert caplog.messages[-2:] == ["script: 50 lines were not logged, because the script prints too much", "script: y"]
     for clock[0] in (2.0, 3.0):
         for _ in range(2 * LINES_PER_SECOND):
-            ear.hear(b"z\n", is_error=False)
+            reader.receive(b"z\n", is_error=False)
     assert caplog.messages[-1] == "script: z", "not told again with every line"
-    ear.close()
-    assert caplog.messages[-1] == "script: 101 lines were left out of the log: it prints too much"
+    reader.close()
+    assert caplog.messages[-1] == "script: 101 lines were not logged, because the script prints too much"
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_a_flood_is_counted_and_a_trickle_is_logged(caplog: pytest.LogCaptureFix
     ],
 )
 def test_last_words(spoken: list[tuple[bytes, bool]], last: str) -> None:
-    ear = Ear(lambda *_: None, "/job/x")
+    reader = OutputReader(lambda *_: None, "/job/x")
     for piece, is_error in spoken:
-        ear.hear(piece, is_error=is_error)
-    ear.close()
-    assert ear.last_words == last
+        reader.receive(piece, is_error=is_error)
+    reader.close()
+    assert reader.last_line == last

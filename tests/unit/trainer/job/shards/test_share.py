@@ -39,5 +39,5 @@ def test_the_pod_says_which() -> None:
 
 @pytest.mark.parametrize("index", ["3", "-1", "one", "²"])
 def test_an_index_that_cannot_be(index: str) -> None:
-    with pytest.raises(ConfigError, match=r"JOB_COMPLETION_INDEX is .*, but spec\.shards 3"):
+    with pytest.raises(ConfigError, match=r"JOB_COMPLETION_INDEX is .*; with spec\.shards 3"):
         Share.of_pod(env(index), 3)

@@ -17,7 +17,7 @@ _SERIES: Final = 100
 
 
 @dataclass(frozen=True)
-class Question:
+class PredictionRequest:
     """A request for some series, with the same number of steps for each.
 
     Attributes
@@ -37,7 +37,7 @@ class Question:
     inputs: pd.DataFrame
 
 
-def questions(dataset: Dataset, columns: Columns, horizon: int) -> Iterator[Question]:
+def prediction_requests(dataset: Dataset, columns: Columns, horizon: int) -> Iterator[PredictionRequest]:
     """Yield requests for ``horizon`` steps after the last row of each series, in the order of the series."""
     frequency = frequency_of(dataset.frequency or "D")
     size = max(1, min(_SERIES, _ROWS // horizon))
@@ -53,4 +53,4 @@ def questions(dataset: Dataset, columns: Columns, horizon: int) -> Iterator[Ques
         if columns.regressors:
             beside = np.concatenate([dataset.ahead[name] for name in names])
             inputs = inputs.assign(**dict(zip(columns.regressors, beside.T, strict=True)))
-        yield Question(names, ends, ahead, inputs)
+        yield PredictionRequest(names, ends, ahead, inputs)

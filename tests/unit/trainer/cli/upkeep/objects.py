@@ -8,13 +8,13 @@ from tests.unit.trainer.artifacts.runs import KEYS, manifest
 from trainyard_api.training import Gate, Objective, Storage
 from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.artifacts.layout import ModelKeys
-from trainyard_trainer.artifacts.manifest import Asked, Manifest
+from trainyard_trainer.artifacts.manifest import Manifest, VersionRequest
 from trainyard_trainer.artifacts.runs import begin_run, finish_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.artifacts.versions import VersionRecord, claim_version, reserve_version
 
 STORAGE = Storage(uri="s3://models/all", endpoint="http://store:9000")
-ASKED = Asked(
+REQUEST = VersionRequest(
     objective=Objective(metric="mae", goal="Minimize"), gates=[Gate(metric="mae", op="<", value=3)], storage=STORAGE
 )
 LATER = timedelta(days=1)
@@ -26,7 +26,7 @@ def tomorrow() -> datetime:
 
 
 def train(
-    store: ArtifactStore, uid: str, output: Path, keys: ModelKeys = KEYS, asked: Asked | None = ASKED
+    store: ArtifactStore, uid: str, output: Path, keys: ModelKeys = KEYS, asked: VersionRequest | None = REQUEST
 ) -> VersionRecord:
     """Leave a version as a trainer does."""
     folder = begin_run(store, keys, uid, 1)

@@ -8,11 +8,11 @@ from trainyard_trainer.errors import Interrupted, ScriptFailed
 from trainyard_trainer.job.script.process import Ended
 
 CRASHED: Final = 1
-_WORDS: Final = 512
-_KNOWN: Final = frozenset(int(code) for code in ExitCode)
+_LAST_LINE_LENGTH: Final = 512
+_KNOWN_CODES: Final = frozenset(int(code) for code in ExitCode)
 
 
-def judge(ended: Ended, last_words: str, seconds: float | None) -> None:
+def check_exit(ended: Ended, last_line: str, seconds: float | None) -> None:
     """Return if the script succeeded.
 
     Raises
@@ -22,10 +22,10 @@ def judge(ended: Ended, last_words: str, seconds: float | None) -> None:
     ScriptFailed
         It ended with an error; the message ends with its last line of output.
     """
-    if ended.was_late:
+    if ended.timed_out:
         raise Interrupted(
-            f"the script was still running after {seconds:g} s (spec.activeDeadlineSeconds) and was stopped; give it "
-            "more time or less to do"
+            f"the script still ran after {seconds:g} s (spec.activeDeadlineSeconds) and was stopped; raise "
+            "the limit or shorten the script"
         )
     if ended.code == 0:
         return
@@ -33,15 +33,15 @@ def judge(ended: Ended, last_words: str, seconds: float | None) -> None:
         raise Interrupted("the script was stopped by a signal; nothing was registered, the next attempt starts again")
     if ended.code == -signal.SIGKILL:
         raise ScriptFailed(
-            "the script was killed (SIGKILL), most likely because the memory was used up; raise "
-            "spec.resources.limits.memory or let it use less",
+            "the script was killed (SIGKILL), most likely because there was no memory left; raise "
+            "spec.resources.limits.memory or use less memory",
             ExitCode.KILLED,
         )
-    said = f": {last_words[:_WORDS]}" if last_words else " and printed nothing; let it say why it fails"
+    detail = f": {last_line[:_LAST_LINE_LENGTH]}" if last_line else " and printed nothing; print the cause of an error"
     if ended.code < 0:
-        raise ScriptFailed(f"the script was ended by {_name(-ended.code)}{said}", CRASHED)
-    code = ended.code if ended.code in _KNOWN else CRASHED
-    raise ScriptFailed(f"the script ended with exit code {ended.code}{said}", code)
+        raise ScriptFailed(f"the script was ended by {_name(-ended.code)}{detail}", CRASHED)
+    code = ended.code if ended.code in _KNOWN_CODES else CRASHED
+    raise ScriptFailed(f"the script ended with exit code {ended.code}{detail}", code)
 
 
 def _name(number: int) -> str:
