@@ -1,4 +1,4 @@
-"""kserve reads the arguments of its process as soon as it is imported, and would take pytest's for its own."""
+"""kserve reads the arguments of its process on import. Without this, it would read those of pytest."""
 
 import sys
 

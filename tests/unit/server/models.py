@@ -1,4 +1,4 @@
-"""A small real model as the trainer leaves it, in a folder store; and one that only counts."""
+"""A small real model in a folder store, as the trainer writes it, and a model that doubles numbers."""
 
 import hashlib
 import json
@@ -20,9 +20,9 @@ MODEL = "demand"
 
 
 def stored_model(folder: Path, *, times: str = "%Y-%m-%d", **spec: Any) -> tuple[FolderStore, Target]:
-    """Train on forty rows and register by hand; return the store of the run's parent, and what to ask of it.
+    """Train on forty rows and register by hand.
 
-    ``times`` is how the table writes the days.
+    Return the store of the run's parent, and the target for a server. ``times`` is how the table writes the days.
     """
     x, y = [n * 7 % 40 for n in range(40)], [float(n % 7) for n in range(40)]
     frame = pd.DataFrame({"x": x, "town": ["a", "b"] * 20, "y": y})
@@ -65,7 +65,7 @@ def stored_model(folder: Path, *, times: str = "%Y-%m-%d", **spec: Any) -> tuple
 
 
 def write_manifest(run: Path, manifest: dict[str, Any]) -> Target:
-    """Write it beside the files and return what a server of it would be asked to serve."""
+    """Write the manifest into the folder of the run, and return the target of a server that serves the run."""
     body = json.dumps(manifest).encode()
     (run / "manifest.json").write_bytes(body)
     return Target(MODEL, 3, f"file://{run}", hashlib.sha256(body).hexdigest())
@@ -77,7 +77,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
 
 
 class Doubling:
-    """Answers twice the number; ``fail`` is raised instead if it is set."""
+    """Predicts twice the number. Raises ``fail`` instead if it is set."""
 
     name = "Doubling"
     format = "doubling"

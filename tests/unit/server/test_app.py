@@ -1,4 +1,4 @@
-"""The routes without a process: before the model is there, while it drains, under too much load, and when it fails."""
+"""The routes without a process: before the model is loaded, while draining, under too much load, and after an error."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -63,7 +63,7 @@ async def test_another_version_or_digest_is_not_ready(repository: OneModelReposi
         assert (await http.post(INFER, json=REQUEST)).status_code == 503
 
 
-async def test_while_draining_it_is_not_ready_and_answers(repository: OneModelRepository) -> None:
+async def test_while_draining_it_is_not_ready_but_serves(repository: OneModelRepository) -> None:
     repository.load("demand")
     async with client(repository) as http:
         before = await http.post(INFER, json=REQUEST)
@@ -75,7 +75,7 @@ async def test_while_draining_it_is_not_ready_and_answers(repository: OneModelRe
     assert (before.headers.get("connection"), after.headers["connection"]) == (None, "close")
 
 
-async def test_too_many_waiting_requests_are_sent_away(repository: OneModelRepository) -> None:
+async def test_too_many_waiting_requests_get_503(repository: OneModelRepository) -> None:
     repository.load("demand")
     async with client(repository) as http:
         responses = await asyncio.gather(
@@ -88,7 +88,7 @@ async def test_too_many_waiting_requests_are_sent_away(repository: OneModelRepos
         assert (await http.post(INFER, json=REQUEST)).status_code == 200
 
 
-async def test_a_fault_of_ours_is_a_500_and_is_counted(repository: OneModelRepository) -> None:
+async def test_an_internal_error_is_a_500_and_is_counted(repository: OneModelRepository) -> None:
     repository.load("demand")
     assert repository.served is not None
     repository.served.loaded.framework.fail = RuntimeError("no such leaf")
@@ -102,7 +102,7 @@ async def test_a_fault_of_ours_is_a_500_and_is_counted(repository: OneModelRepos
     assert 'trainyard_server_requests_total{code="500",model="demand",version="3"} 1.0' in metrics
 
 
-async def test_more_rows_than_allowed(repository: OneModelRepository) -> None:
+async def test_too_many_rows_are_refused(repository: OneModelRepository) -> None:
     repository.load("demand")
     request = {"inputs": [{"name": "x", "shape": [11], "datatype": "INT64", "data": [1] * 11}]}
     async with client(repository) as http:
@@ -110,6 +110,6 @@ async def test_more_rows_than_allowed(repository: OneModelRepository) -> None:
     assert response.json() == {"error": "the request has 11 rows, at most 10 are allowed; send them in parts"}
 
 
-def test_the_repository_knows_one_name(repository: OneModelRepository) -> None:
+def test_the_repository_has_one_model(repository: OneModelRepository) -> None:
     assert not repository.load("another")
     assert repository.load("demand")

@@ -1,4 +1,4 @@
-"""Where the server takes requests: on all addresses of both families, or on the one that it is told."""
+"""The addresses of the server: all addresses of both families, or the configured one."""
 
 import errno
 import socket
@@ -25,7 +25,7 @@ def test_every_address_is_listened_on_by_default(address: str) -> None:
 
 
 @pytest.mark.parametrize(("host", "other"), [("127.0.0.2", "127.0.0.1"), ("::1", "127.0.0.1")])
-def test_one_address_leaves_the_others_free(host: str, other: str) -> None:
+def test_other_addresses_are_free_if_one_is_configured(host: str, other: str) -> None:
     with listen(host, 0) as one:
         port = one.getsockname()[1]
         assert reached(host, port)
@@ -33,7 +33,7 @@ def test_one_address_leaves_the_others_free(host: str, other: str) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
-def test_a_kernel_without_ipv6_has_ipv4(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_without_ipv6_in_the_kernel_ipv4_is_used(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     real = socket.create_server
 
     def without_ipv6(*arguments: Any, **options: Any) -> socket.socket:
@@ -54,6 +54,6 @@ def test_a_port_that_is_taken_on_any_address_is_an_error(taken_by: str) -> None:
             listen("", port)
 
 
-def test_an_address_of_another_pod_is_named() -> None:
+def test_an_address_of_another_pod_is_named_in_the_error() -> None:
     with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.1, port 8080: Cannot assign"):
         listen("192.0.2.1", 8080)

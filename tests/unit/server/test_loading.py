@@ -1,4 +1,4 @@
-"""Loading: what is verified, in which order, and what survives a restart."""
+"""Loading: what is verified, in which order, and which files survive a restart."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.errors import ConfigError, DataError, InputMissing, Unsupported
 
 
-def test_a_stored_model_answers(tmp_path: Path) -> None:
+def test_a_stored_model_predicts(tmp_path: Path) -> None:
     store, target = stored_model(tmp_path)
     loaded = load_model(target, store, tmp_path / "server")
     assert [(column.name, column.type) for column in loaded.columns.inputs] == [("x", "long"), ("town", "string")]
@@ -20,7 +20,7 @@ def test_a_stored_model_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("framework", ["LightGBM", "StatsForecast", "Auto"])
-def test_a_stored_forecast_answers(tmp_path: Path, framework: str) -> None:
+def test_a_stored_forecast_model_predicts(tmp_path: Path, framework: str) -> None:
     store, target = stored_model(
         tmp_path, task="Forecast", framework=framework, parameters=None, data={"exclude": None}
     )
@@ -42,7 +42,7 @@ def test_a_stored_forecast_answers(tmp_path: Path, framework: str) -> None:
         ("%b %d, %Y", False, "Feb 10, 2026"),
     ],
 )
-def test_questions_may_be_written_as_the_table_was(tmp_path: Path, times: str, given: bool, asked: str) -> None:
+def test_requests_may_write_times_as_the_table_does(tmp_path: Path, times: str, given: bool, asked: str) -> None:
     data = {"exclude": None, "timeZone": "Europe/Paris", **({"timeFormat": times} if given else {})}
     store, target = stored_model(tmp_path, times=times, task="Forecast", framework="LightGBM", data=data)
     loaded = load_model(target, store, tmp_path / "server")  # its golden rows are ISO 8601
@@ -65,7 +65,7 @@ def test_a_restart_needs_no_storage_and_verifies_again(tmp_path: Path) -> None:
         load_model(target, store, tmp_path / "server")
 
 
-def test_what_the_model_has_said_is_not_fetched(tmp_path: Path) -> None:
+def test_stored_predictions_are_not_fetched(tmp_path: Path) -> None:
     store, _ = stored_model(tmp_path)
     manifest = read_manifest(tmp_path / "output")
     entry = {"path": "forecast.parquet", "size": 1, "sha256": "0" * 64}
@@ -76,7 +76,7 @@ def test_what_the_model_has_said_is_not_fetched(tmp_path: Path) -> None:
     assert not (kept / "forecast.parquet").exists()
 
 
-def test_a_changed_file_is_not_kept(tmp_path: Path) -> None:
+def test_a_changed_file_is_fetched_again_or_refused(tmp_path: Path) -> None:
     store, target = stored_model(tmp_path)
     (tmp_path / "output/model.json").write_text("{}")
     with pytest.raises(DataError, match=r"model\.json is not the file of the manifest"):
@@ -84,7 +84,7 @@ def test_a_changed_file_is_not_kept(tmp_path: Path) -> None:
     assert list((tmp_path / "server/models").iterdir()) == []
 
 
-def test_the_manifest_comes_first(tmp_path: Path) -> None:
+def test_the_manifest_is_checked_first(tmp_path: Path) -> None:
     store, target = stored_model(tmp_path)
     (tmp_path / "output/manifest.json").write_text("{}")
     with pytest.raises(DataError, match="is not the manifest that version 3 was registered with"):
@@ -100,14 +100,14 @@ def test_the_manifest_comes_first(tmp_path: Path) -> None:
         ({"schemaVersion": 2}, DataError, "is not a manifest of this release"),
     ],
 )
-def test_what_this_server_cannot_serve(tmp_path: Path, change: dict, error: type[Exception], said: str) -> None:
+def test_unsupported_models_are_refused(tmp_path: Path, change: dict, error: type[Exception], said: str) -> None:
     store, _ = stored_model(tmp_path)
     target = write_manifest(tmp_path / "output", read_manifest(tmp_path / "output") | change)
     with pytest.raises(error, match=said):
         load_model(target, store, tmp_path / "server")
 
 
-def test_a_model_that_answers_otherwise_is_not_served(tmp_path: Path) -> None:
+def test_a_model_with_other_predictions_is_not_served(tmp_path: Path) -> None:
     store, _ = stored_model(tmp_path)
     manifest = read_manifest(tmp_path / "output")
     manifest["golden"]["outputs"]["rows"][0] = [1e6]
@@ -116,7 +116,7 @@ def test_a_model_that_answers_otherwise_is_not_served(tmp_path: Path) -> None:
         load_model(target, store, tmp_path / "server")
 
 
-def test_a_model_too_wide_for_a_signature_is_known_by_its_golden_rows(tmp_path: Path) -> None:
+def test_a_model_too_wide_for_a_signature_gets_its_columns_from_golden_rows(tmp_path: Path) -> None:
     store, _ = stored_model(tmp_path)
     target = write_manifest(tmp_path / "output", read_manifest(tmp_path / "output") | {"signature": None})
     columns = load_model(target, store, tmp_path / "server").columns
@@ -124,7 +124,7 @@ def test_a_model_too_wide_for_a_signature_is_known_by_its_golden_rows(tmp_path: 
     assert [(column.name, column.type) for column in columns.outputs] == [("prediction", "double")]
 
 
-def test_times_are_checked_and_left_to_the_model() -> None:
+def test_times_are_checked_but_not_parsed() -> None:
     from trainyard_server.columns import Column
 
     times = ["2026-01-01T00:00:00", "2026-01-01T02:00:00+02:00"]

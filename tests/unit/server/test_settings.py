@@ -1,4 +1,4 @@
-"""The environment of a server pod: defaults, and one sentence for what is wrong."""
+"""The environment of a server pod: defaults, and one message for each error."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ GOOD = {
 }
 
 
-def test_what_the_operator_sets_and_the_defaults() -> None:
+def test_variables_of_the_operator_and_defaults() -> None:
     settings = Settings.from_environ(GOOD | {"TRAINYARD_STORAGE_ENDPOINT": "http://store:7070"})
     assert (settings.target.model, settings.target.version) == ("demand", 3)
     assert (settings.target.storage_uri, settings.target.run) == ("s3://models/shop/demand/runs/0", "1")
@@ -41,13 +41,13 @@ def test_what_the_operator_sets_and_the_defaults() -> None:
         ({"TRAINYARD_SERVER_THREADS": "-1"}, "TRAINYARD_SERVER_THREADS is '-1'"),
     ],
 )
-def test_a_wrong_variable_is_named(change: dict[str, str], said: str) -> None:
+def test_an_invalid_variable_is_named(change: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Settings.from_environ(GOOD | change)
     assert said in str(caught.value)
 
 
-def test_the_version_needs_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_option_needs_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--version"])
     assert caught.value.code == 0

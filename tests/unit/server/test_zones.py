@@ -1,4 +1,4 @@
-"""A model of a zone answers its golden rows, and any time, through the server's own reading of JSON."""
+"""A model with a time zone predicts correctly through the JSON parser of the server."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ COLUMNS = [Column("ds", "datetime")]
         ("h", ["2026-06-01T08:00:00+02:00", "2026-06-01T08:00", "2026-06-01T06:00Z"]),
     ],
 )
-def test_times_mean_what_they_meant_in_training(tmp_path: Path, step: str, asked: list[str]) -> None:
+def test_times_have_the_same_meaning_as_in_training(tmp_path: Path, step: str, asked: list[str]) -> None:
     times = pd.date_range("2026-03-01", periods=200, freq=step, tz="Europe/Paris")
     frame = pd.DataFrame({"ds": [time.isoformat() for time in times], "y": np.arange(200) % 7 + times.hour})
     config = job(write(tmp_path, frame.to_csv(index=False)), task="Forecast", data={"timeZone": "Europe/Paris"})

@@ -1,4 +1,4 @@
-"""Clients from Secrets, and S3's errors as sentences with the right exit code."""
+"""S3 clients from Secrets, and errors of S3 as messages with the right exit code."""
 
 import io
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def test_a_missing_bucket_is_named() -> None:
     assert "the bucket 'sales'" in str(error)
 
 
-def test_the_specification_goes_before_the_secret(tmp_path: Path) -> None:
+def test_the_specification_overrides_the_secret(tmp_path: Path) -> None:
     folder = secret(
         tmp_path / "s",
         AWS_ACCESS_KEY_ID="id",
@@ -86,7 +86,7 @@ def test_the_specification_goes_before_the_secret(tmp_path: Path) -> None:
         ({"AWS_REGION": ""}, "us-east-1"),
     ],
 )
-def test_a_cloud_tells_its_pods_the_region(
+def test_the_region_of_the_cloud_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str
 ) -> None:
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
@@ -97,7 +97,7 @@ def test_a_cloud_tells_its_pods_the_region(
     assert s3_client(None, "ap-south-1", tmp_path).meta.region_name == "ap-south-1"
 
 
-def test_the_secret_may_hold_the_certificates_to_trust(tmp_path: Path) -> None:
+def test_the_secret_may_contain_trusted_certificates(tmp_path: Path) -> None:
     folder = secret(tmp_path / "s", AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="key")
     usual = s3_client("https://s3:1", None, folder)._endpoint.http_session._verify
     assert usual != str(folder / "ca.crt")
@@ -106,7 +106,7 @@ def test_the_secret_may_hold_the_certificates_to_trust(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pays", [True, False])
-def test_a_bucket_whose_readers_pay(tmp_path: Path, *, pays: bool) -> None:
+def test_requester_pays(tmp_path: Path, *, pays: bool) -> None:
     folder = secret(tmp_path / "s", AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="key")
     client = s3_client("http://s3:1", None, folder, requester_pays=pays)
     sent: list[dict[str, str]] = []
@@ -125,13 +125,13 @@ def test_a_bucket_whose_readers_pay(tmp_path: Path, *, pays: bool) -> None:
 
 
 class Nothing(io.BytesIO):
-    """The body of an answer without one."""
+    """The empty body of a response."""
 
     def stream(self) -> Iterator[bytes]:
         yield b""
 
 
-def test_data_is_read_with_its_own_secret_or_else_with_the_storages(tmp_path: Path) -> None:
+def test_data_is_read_with_its_own_secret_or_that_of_the_storage(tmp_path: Path) -> None:
     env = pod(tmp_path)
     storage = Storage(uri="s3://models", endpoint="http://storage:1")
     job = config(storage=storage)

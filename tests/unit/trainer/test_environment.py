@@ -1,4 +1,4 @@
-"""Folders from variables, and processors from cgroups of both versions."""
+"""Folders from variables, and the number of processors from cgroups of both versions."""
 
 import os
 import subprocess
@@ -66,7 +66,7 @@ def test_every_folder_can_be_moved() -> None:
         ({}, AFFINITY),
     ],
 )
-def test_the_least_quota_counts(tmp_path: Path, files: dict[str, str], quota: float) -> None:
+def test_the_lowest_quota_counts(tmp_path: Path, files: dict[str, str], quota: float) -> None:
     assert cpu_quota(write(tmp_path, **files)) == quota
 
 
@@ -81,7 +81,7 @@ def test_libraries_use_as_many_threads_as_the_quota_has_processors() -> None:
     assert environ == {"OMP_NUM_THREADS": "7", **dict.fromkeys(THREAD_VARIABLES[1:], "2")}
 
 
-def test_arrow_goes_by_the_same_number() -> None:
+def test_arrow_uses_the_same_number_of_threads() -> None:
     code = (
         "import os, trainyard_trainer.environment as e; e.limit_threads(os.environ, 3); "
         "import pyarrow; print(pyarrow.cpu_count())"

@@ -1,4 +1,4 @@
-"""What is imported before anybody knows what a job needs: each heavy library costs seconds and a hundred megabytes."""
+"""Imports before the needs of a job are known: each heavy library costs seconds and a hundred megabytes."""
 
 import subprocess
 import sys
@@ -24,14 +24,14 @@ ALL = frozenset(
         ("trainyard_trainer.frameworks.registry, trainyard_trainer.data.formats.reading", set()),
     ],
 )
-def test_an_import_brings_no_library_that_only_some_jobs_need(modules, also):
+def test_an_import_loads_no_library_that_only_some_jobs_need(modules, also):
     code = f"import sys, {modules}; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (ALL | also) & set(done.stdout.split()) == set()
 
 
 @pytest.mark.parametrize("task", ["Regression", "Classification", "Forecast"])
-def test_trees_come_without_scikit_learn_unless_somebody_needs_it(task):
+def test_lightgbm_does_not_import_scikit_learn_without_need(task):
     code = (
         "import sys\n"
         "from trainyard_trainer.frameworks.registry import framework_for\n"
@@ -48,7 +48,7 @@ def test_trees_come_without_scikit_learn_unless_somebody_needs_it(task):
     assert done.stdout.split() == ["LightGBM", "False"]
 
 
-def test_a_job_of_classes_is_judged_and_reported_without_scikit_learn(tmp_path):
+def test_a_classification_job_does_not_import_scikit_learn(tmp_path):
     rows = "".join(f"{number % 17},{'yes' if number % 17 > 8 else 'no'}\n" for number in range(200))
     (tmp_path / "t.csv").write_text(f"x,big\n{rows}")
     (tmp_path / "job.yaml").write_text(

@@ -1,4 +1,4 @@
-"""The first signal asks, the second ends at once, and forked workers end with the first."""
+"""The first signal requests a stop, the second one ends the process, and forked workers end with the first."""
 
 import os
 import signal
@@ -71,7 +71,7 @@ def test_a_forked_worker_ends_with_the_first_and_does_not_stop_its_parent() -> N
     assert done.stdout.split() == ["143", "False"]
 
 
-def test_work_that_is_done_ends_with_its_own_exit_code_whatever_a_library_leaves_behind() -> None:
+def test_finished_work_keeps_its_exit_code_despite_leftovers_of_a_library() -> None:
     done = subprocess.run([sys.executable, "-c", ABORTING], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (65, "done\nand this at the end\n", "")
 
@@ -79,7 +79,7 @@ def test_work_that_is_done_ends_with_its_own_exit_code_whatever_a_library_leaves
 PRINTING = "from trainyard_trainer.stopping import end_process; print(1); end_process(65)"
 
 
-def test_an_output_that_nobody_reads_is_no_failure() -> None:
+def test_a_broken_pipe_is_no_failure() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
@@ -89,14 +89,14 @@ def test_an_output_that_nobody_reads_is_no_failure() -> None:
     assert (done.returncode, done.stderr) == (65, b"")
 
 
-def test_an_output_that_is_closed_is_no_failure() -> None:
+def test_a_closed_output_is_no_failure() -> None:
     done = subprocess.run(["bash", "-c", f'"{sys.executable}" -c "{PRINTING}" >&-'], timeout=60, check=False)
     assert done.returncode == 65
 
 
-def test_a_register_stage_that_has_begun_runs_to_its_end(tmp_path: Path) -> None:
-    class AskedWhileSaving(MeanFramework):
-        """Is asked to stop when the saved model is checked, the first act of the register stage."""
+def test_a_started_register_stage_is_completed(tmp_path: Path) -> None:
+    class StoppedWhileSaving(MeanFramework):
+        """A framework whose job is stopped while the saved model is checked, the first action of the register stage."""
 
         asked = False
 
@@ -104,13 +104,13 @@ def test_a_register_stage_that_has_begun_runs_to_its_end(tmp_path: Path) -> None
             self.asked = True
             return super().load(folder)
 
-    framework = AskedWhileSaving()
+    framework = StoppedWhileSaving()
     code = run_job(config, pod(tmp_path), lambda: framework.asked, display=JsonLines(), steps=steps(framework))
     assert framework.asked
     assert code == 0
 
 
-def test_a_framework_can_ask_whether_to_stop(tmp_path: Path) -> None:
+def test_a_framework_can_check_for_a_stop(tmp_path: Path) -> None:
     seen: list[bool] = []
 
     def check(context: Context) -> None:

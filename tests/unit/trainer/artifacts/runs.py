@@ -1,4 +1,4 @@
-"""What the tests of artifacts share: a small run, and a store that dies before or after one of its writes."""
+"""Shared by the tests of artifacts: a small run, and a store that fails before or after one of its writes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,11 +23,11 @@ DIGEST = "sha256:" + "0" * 64
 
 
 class Killed(BaseException):
-    """The process is gone: nothing may catch it."""
+    """The process was killed. No code may catch this."""
 
 
 class DyingStore:
-    """Passes everything on; the write number ``at`` (0-based) ends the process, done or not done."""
+    """Delegates all calls. Write number ``at`` (from 0) kills the process, before or after it is done."""
 
     def __init__(self, inner: ArtifactStore, at: int, *, after: bool) -> None:
         self._inner, self._at, self._after = inner, at, after
@@ -102,7 +102,7 @@ def manifest(uid: str, attempt: int, files: list[FileEntry]) -> Manifest:
 
 
 def train_and_register(store: ArtifactStore, uid: str, attempt: int, output: Path) -> VersionRecord:
-    """The storage side of a whole training: what the pipeline does, without the model."""
+    """Do the storage operations of a whole training as the pipeline does, without a model."""
     known = find_version(store, KEYS, uid)
     if known is not None:
         return known[0]

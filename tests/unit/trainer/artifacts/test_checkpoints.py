@@ -1,4 +1,4 @@
-"""Checkpoints: kept for the next attempt at the same work, not shown to any other, gone once the version is there."""
+"""Checkpoints: kept for the next attempt at the same work, hidden from other work, removed after the registration."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ def dataset(tmp_path: Path) -> Dataset:
     return mean.preprocess(table, mean.config())
 
 
-def test_what_one_attempt_left_the_next_one_finds(store: FolderStore, dataset: Dataset) -> None:
+def test_the_next_attempt_finds_the_checkpoints(store: FolderStore, dataset: Dataset) -> None:
     first = open_checkpoints(store, KEYS, mean.config(attempt=1), dataset)
     assert first.get("search/0000.json") is None
     assert first.names() == []
@@ -42,7 +42,7 @@ def test_what_one_attempt_left_the_next_one_finds(store: FolderStore, dataset: D
     assert other_job.names() == []
 
 
-def test_other_data_or_another_specification_sees_nothing(dataset: Dataset) -> None:
+def test_checkpoints_are_hidden_if_data_or_specification_differ(dataset: Dataset) -> None:
     usual = digest_of(mean.config(), dataset)
     grown = mean.config(attempt=3, resources={"limits": {"memory": "8Gi"}}, workers=2)
     assert digest_of(grown, dataset) == usual
@@ -57,12 +57,14 @@ def test_other_data_or_another_specification_sees_nothing(dataset: Dataset) -> N
 
 
 @pytest.mark.parametrize("name", ["", ".hidden", "x" * 201, "é" * 50])
-def test_a_name_that_is_no_file_name_is_refused(store: FolderStore, dataset: Dataset, name: str) -> None:
+def test_an_invalid_checkpoint_name_is_refused(store: FolderStore, dataset: Dataset, name: str) -> None:
     with pytest.raises(ValueError, match="use a digest of the name"):
         open_checkpoints(store, KEYS, mean.config(), dataset).put(name, b"")
 
 
-def test_they_are_no_run_and_go_with_their_folders(store: FolderStore, dataset: Dataset, tmp_path: Path) -> None:
+def test_checkpoints_are_no_run_and_are_removed_completely(
+    store: FolderStore, dataset: Dataset, tmp_path: Path
+) -> None:
     uid = mean.config().uid
     folder = begin_run(store, KEYS, uid, 1)
     for config in (mean.config(), mean.config(parameters={"a": 1})):
@@ -75,9 +77,7 @@ def test_they_are_no_run_and_go_with_their_folders(store: FolderStore, dataset: 
     assert not list((tmp_path / "store").rglob(".writing-*"))
 
 
-def test_a_storage_that_lets_nothing_be_removed_is_no_failure(
-    tmp_path: Path, dataset: Dataset, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_refused_removal_is_no_failure(tmp_path: Path, dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:
     class WriteOnly(FolderStore):
         def remove(self, keys: Sequence[str]) -> None:
             raise NotPermitted(f"removing {keys[0]}: refused")

@@ -1,4 +1,4 @@
-"""The folder store: one writer per key, whole files only, and clear words when the volume refuses."""
+"""The folder store: one writer per key, only complete files, and clear messages if the volume refuses."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,14 +21,14 @@ def environment(folder: Path) -> Environment:
     return Environment(folder, folder, folder, folder / "claims", folder, folder / "log")
 
 
-def test_exactly_one_of_many_writers_wins(store: FolderStore) -> None:
+def test_exactly_one_of_many_writers_succeeds(store: FolderStore) -> None:
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(lambda n: store.put_if_absent("a/b", str(n).encode()), range(32)))
     assert won.count(True) == 1
     assert store.get("a/b") == str(won.index(True)).encode()
 
 
-def test_nothing_unfinished_is_listed(store: FolderStore, tmp_path: Path) -> None:
+def test_incomplete_files_are_not_listed(store: FolderStore, tmp_path: Path) -> None:
     store.put_if_absent("a/b/c", b"1")
     (tmp_path / "store/a/.writing-123").write_text("half")
     assert store.children("a") == ["b"]
@@ -45,7 +45,7 @@ def test_a_run_file_is_not_overwritten(store: FolderStore, tmp_path: Path) -> No
     assert store.size("a/other") is None
 
 
-def test_addresses_name_the_claim(store: FolderStore) -> None:
+def test_addresses_contain_the_claim(store: FolderStore) -> None:
     assert store.address("x/y") == "pvc://models/all/x/y"
 
 
@@ -62,7 +62,7 @@ def test_a_mounted_claim_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("uri", ["pvc://", "pvc://claim/../../etc", "pvc://../x"])
-def test_a_claim_address_cannot_leave_its_claim(tmp_path: Path, uri: str) -> None:
+def test_a_claim_address_cannot_point_outside_its_claim(tmp_path: Path, uri: str) -> None:
     with pytest.raises(ConfigError, match=r"pvc://<claim>/<path>"):
         environment(tmp_path).claim_path(uri)
 

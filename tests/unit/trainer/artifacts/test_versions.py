@@ -1,4 +1,4 @@
-"""Whatever dies, however often, between whichever writes: one TrainingJob, one version, and it can be read."""
+"""However often a process dies between any two writes: one TrainingJob has one version, and it can be read."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,7 +51,7 @@ def assert_readable(store: FolderStore, record: VersionRecord, folder: Path) -> 
         fetch_file(store, record.run, entry, folder)
 
 
-def test_the_number_of_writes_is_what_the_property_assumes(store: FolderStore, output: Path) -> None:
+def test_the_number_of_writes_matches_the_property_test(store: FolderStore, output: Path) -> None:
     counting = DyingStore(store, at=-1, after=False)
     assert train_and_register(counting, "uid", 1, output).version == 1
     assert counting.writes == WRITES
@@ -70,7 +70,7 @@ deaths = st.lists(
 
 @settings(deadline=None, max_examples=60)
 @given(deaths)
-def test_one_version_whatever_dies(deaths: list[tuple[int, bool, bool, bool]]) -> None:
+def test_one_version_wherever_a_process_dies(deaths: list[tuple[int, bool, bool, bool]]) -> None:
     with TemporaryDirectory() as scratch:
         output = write_output(Path(scratch) / "output")
         store = FolderStore(Path(scratch) / "store", "file:///store")
@@ -109,14 +109,14 @@ def test_parallel_jobs_get_different_numbers(store: FolderStore, output: Path) -
     assert sorted(record.version for record in records) == list(range(1, 9))
 
 
-def test_two_pods_of_one_job_at_the_same_time_end_at_one_version(store: FolderStore, output: Path) -> None:
+def test_two_concurrent_pods_of_one_job_register_one_version(store: FolderStore, output: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         records = list(pool.map(lambda _: train_and_register(store, "uid", 1, output), range(8)))
     assert len(set(records)) == 1
     assert claimed(store) == records[:1]
 
 
-def test_an_intent_whose_number_went_to_another_job_is_void(store: FolderStore, output: Path) -> None:
+def test_an_intent_is_void_if_another_job_has_its_number(store: FolderStore, output: Path) -> None:
     with pytest.raises(Killed):  # after the intent, before the reservation
         train_and_register(DyingStore(store, 5, after=True), "uid", 1, output)
     assert train_and_register(store, "other", 1, output).version == 1
@@ -139,13 +139,13 @@ def test_a_reserved_number_is_kept_for_its_job(store: FolderStore, output: Path)
     assert reserve_version(store, KEYS, "uid") == number
 
 
-def test_without_any_claim_there_is_no_newest_version(store: FolderStore) -> None:
+def test_without_claims_there_is_no_newest_version(store: FolderStore) -> None:
     reserve_version(store, KEYS, "uid")
     assert newest_record(store, KEYS) is None
 
 
 def test_while_two_jobs_reserve_each_finds_its_own_version(store: FolderStore, output: Path) -> None:
-    """An intent of one on the number of the other must not hide the version that it has got since."""
+    """The intent of one job for the number of another does not hide the version of the other job."""
     assert store.put_if_absent(KEYS.intent("uid", 1), b'{"version":1}')
     assert reserve_version(store, KEYS, "other") == 1
     record = train_and_register(store, "uid", 1, output)
@@ -153,9 +153,7 @@ def test_while_two_jobs_reserve_each_finds_its_own_version(store: FolderStore, o
     assert train_and_register(store, "uid", 2, output) == record
 
 
-def test_a_trainer_of_an_older_release_that_takes_a_reserved_number_is_found_out(
-    store: FolderStore, output: Path
-) -> None:
+def test_a_reserved_number_taken_by_an_older_release_is_an_error(store: FolderStore, output: Path) -> None:
     number = reserve_version(store, KEYS, "uid")
     older = VersionRecord(
         version=number, label="v", job_uid="older", run="r", manifest_sha256="0" * 64, claimed_at="2026-11-21"
@@ -168,26 +166,28 @@ def test_a_trainer_of_an_older_release_that_takes_a_reserved_number_is_found_out
     assert claim_version(store, KEYS, "uid-2", unnamed).version == 3, "a run that names no number takes the next one"
 
 
-def test_the_loser_of_a_twin_race_reports_the_run_that_won(store: FolderStore) -> None:
+def test_the_later_of_two_concurrent_pods_reports_the_registered_run(store: FolderStore) -> None:
     first, second = (finish_run(store, begin_run(store, KEYS, "uid", 1), manifest("uid", n, [])) for n in (1, 2))
     record = claim_version(store, KEYS, "uid", first)
     assert claim_version(store, KEYS, "uid", second) == record
     assert run_of(store, record, second) == first
 
 
-def test_a_replaced_pod_gets_a_folder_of_its_own(store: FolderStore) -> None:
+def test_a_replacement_pod_gets_its_own_folder(store: FolderStore) -> None:
     folders = [begin_run(store, KEYS, "uid", 3) for _ in range(3)]
     assert [folder.rsplit("/", 1)[1] for folder in folders] == ["3", "3-2", "3-3"]
 
 
-def test_a_version_whose_manifest_is_gone_is_not_made_twice(store: FolderStore, output: Path, tmp_path: Path) -> None:
+def test_a_version_with_a_missing_manifest_is_not_registered_again(
+    store: FolderStore, output: Path, tmp_path: Path
+) -> None:
     record = train_and_register(store, "uid", 1, output)
     (tmp_path / "store" / record.run / MANIFEST).unlink()
     with pytest.raises(InputMissing, match=r"version 1 is registered, but .* is missing"):
         train_and_register(store, "uid", 2, output)
 
 
-def test_a_changed_manifest_is_noticed(store: FolderStore, output: Path, tmp_path: Path) -> None:
+def test_a_changed_manifest_is_an_error(store: FolderStore, output: Path, tmp_path: Path) -> None:
     record = train_and_register(store, "uid", 1, output)
     path = tmp_path / "store" / record.run / MANIFEST
     path.write_text(path.read_text().replace('"mae":1.5', '"mae":0.5'))
@@ -195,7 +195,7 @@ def test_a_changed_manifest_is_noticed(store: FolderStore, output: Path, tmp_pat
         find_version(store, KEYS, "uid")
 
 
-def test_a_changed_file_is_refused_and_not_left_behind(store: FolderStore, output: Path, tmp_path: Path) -> None:
+def test_a_changed_file_is_refused_and_removed(store: FolderStore, output: Path, tmp_path: Path) -> None:
     record = train_and_register(store, "uid", 1, output)
     (tmp_path / "store" / record.run / "model.txt").write_text("tree\n" * 99 + "evil\n")
     with pytest.raises(DataError, match="changed after registration"):

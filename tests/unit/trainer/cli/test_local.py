@@ -1,4 +1,4 @@
-"""A local run reads the YAML that kubectl would apply, and says the same about its faults."""
+"""A local run reads the YAML that kubectl would apply, and reports the same errors."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def read(folder: Path, text: str) -> str:
     return str(caught.value)
 
 
-def test_a_good_file(tmp_path: Path) -> None:
+def test_a_valid_file(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(GOOD)
     config = read_job_file(tmp_path / "job.yaml", tmp_path / "out")
     assert (config.namespace, config.name, config.model_name) == ("local", "diabetes", "diabetes")
@@ -38,7 +38,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert read_job_file(tmp_path / "job.yaml", tmp_path / "out").uid != config.uid
 
 
-def test_other_objects_in_the_file_are_passed_over(tmp_path: Path) -> None:
+def test_other_objects_in_the_file_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(f"kind: ConfigMap\n---\n{GOOD}---\n")
     assert read_job_file(tmp_path / "job.yaml", tmp_path).name == "diabetes"
 
@@ -58,23 +58,23 @@ def test_other_objects_in_the_file_are_passed_over(tmp_path: Path) -> None:
         ("{name: diabetes}", "{name: diabetes", "is not YAML"),
     ],
 )
-def test_faults_name_the_field(tmp_path: Path, before: str, after: str, said: str) -> None:
+def test_errors_name_the_field(tmp_path: Path, before: str, after: str, said: str) -> None:
     assert before in GOOD
     assert said in read(tmp_path, GOOD.replace(before, after))
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         read_job_file(tmp_path / "job.yaml", tmp_path)
 
 
-def test_not_text(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
         read_job_file(tmp_path / "job.yaml", tmp_path)
 
 
-def test_resume_takes_up_the_newest_job_without_a_version(tmp_path: Path) -> None:
+def test_resume_continues_the_newest_job_without_a_version(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(GOOD)
     store, keys = FolderStore(tmp_path / "out", "file://out"), ModelKeys("local", "diabetes")
 

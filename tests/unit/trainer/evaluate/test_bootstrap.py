@@ -1,4 +1,4 @@
-"""The interval of a difference holds the true one as often as it says, and knows what hangs together."""
+"""The interval of a difference contains the true one as often as its confidence says, and respects groups of rows."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ def models(random, rows, worse):
     return actual, actual + shared + 0.3 * random.normal(size=rows) + worse, actual + shared
 
 
-def test_false_alarms_are_as_rare_as_the_confidence_says():
-    """Two models whose errors differ by chance alone: about 95 of 100 intervals hold 0."""
+def test_false_alarms_match_the_confidence():
+    """Two models whose errors differ only by chance: about 95 of 100 intervals contain 0."""
     held = 0
     for seed in range(NIGHTS):
         random = np.random.default_rng(seed)
@@ -35,7 +35,7 @@ def test_false_alarms_are_as_rare_as_the_confidence_says():
     assert 0.90 * NIGHTS <= held <= 0.99 * NIGHTS
 
 
-def test_rows_that_hang_together_make_a_wider_interval():
+def test_dependent_rows_have_a_wider_interval():
     random = np.random.default_rng(1)
     groups = np.repeat(np.arange(30), 20)
     actual, offset = random.normal(size=600), random.normal(size=30)[groups]
@@ -52,7 +52,7 @@ def test_few_units_have_no_interval_and_a_higher_confidence_a_wider_one():
     assert sure.low < usual.low < usual.high < sure.high
 
 
-def test_of_very_many_rows_some_are_drawn_and_the_interval_is_as_wide():
+def test_many_rows_are_sampled_without_a_change_of_the_interval():
     random = np.random.default_rng(1)
     actual, mine, theirs = models(random, 4 * MOST_UNITS, 0.0)
     found = interval(actual, mine, theirs)

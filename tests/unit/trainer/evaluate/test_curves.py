@@ -1,4 +1,4 @@
-"""Our curves and areas against scikit-learn's, number for number."""
+"""Our curves and areas are equal to those of scikit-learn."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from trainyard_trainer.evaluate.curves import Cuts, area_under_roc, average_prec
 
 @st.composite
 def judged(draw):
-    """Rows of both kinds; few digits make equal probabilities, many make none."""
+    """Return rows of both classes. Few digits make equal probabilities, many digits make none."""
     rows = draw(st.integers(2, 60))
     positive = draw(hn.arrays(np.bool_, rows).filter(lambda kind: kind.any() and not kind.all()))
     digits = draw(st.integers(0, 12))
@@ -21,7 +21,7 @@ def judged(draw):
 
 @settings(deadline=None, max_examples=150)
 @given(judged())
-def test_they_are_those_of_scikit_learn(pair):
+def test_curves_agree_with_scikit_learn(pair):
     positive, probability = pair
     cuts = Cuts.of(positive, probability)
 
@@ -36,6 +36,6 @@ def test_they_are_those_of_scikit_learn(pair):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_has_no_place_in_the_order_is_refused(value):
+def test_probabilities_that_cannot_be_sorted_are_refused(value):
     with pytest.raises(ValueError, match="not finite"):
         Cuts.of(np.array([True, False]), np.array([0.5, value]))

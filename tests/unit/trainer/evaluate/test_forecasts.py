@@ -1,4 +1,4 @@
-"""Forecasts of many series against utilsforecast, series by series, and the means over them."""
+"""Forecasts of many series: each series agrees with utilsforecast, and the means agree with the series."""
 
 import math
 import warnings
@@ -80,7 +80,7 @@ def test_every_series_agrees_with_utilsforecast(many):
 
 @settings(deadline=None, max_examples=60)
 @given(forecasts())
-def test_all_is_finite_and_the_whole_follows_from_the_series(many):
+def test_metrics_are_finite_and_means_follow_from_the_series(many):
     found = judge(many)
     assert all(math.isfinite(value) for value in found.metrics.values())
     assert np.isfinite(found.table["value"]).all()
@@ -104,7 +104,7 @@ def series(name, actual, predicted, known=(1, 2, 3), season=1):
     return Forecast(name, times, actual, said, naive, known, season, np.arange(len(known)))
 
 
-def test_a_series_table_and_its_rows_judge_the_same_again():
+def test_evaluating_the_rows_again_gives_the_same_table():
     many = [series("big", [100, 120], [90, 130]), series("small", [1, 0], [1, 2]), series("flat", [2, 2], [2, 3])]
     found = judge(many)
     assert found.table["series"].isna().sum() == len(set(found.table["metric"]))
@@ -113,7 +113,7 @@ def test_a_series_table_and_its_rows_judge_the_same_again():
     assert again.notes == found.notes
 
 
-def test_the_volume_weighted_mean_lets_the_large_series_speak():
+def test_the_weighted_mean_depends_mostly_on_large_series():
     found = judge([series("big", [100, 100], [90, 90]), series("small", [1, 1], [1, 1])]).metrics
     assert found["weighted_mae"] == pytest.approx(10 * 200 / 202)
     assert found["weighted_mase"] == pytest.approx(10 * 200 / 202)

@@ -1,4 +1,4 @@
-"""Our metrics against scikit-learn and utilsforecast, and what is left out because it is not finite."""
+"""Our metrics agree with scikit-learn and utilsforecast. Metrics that are not finite are left out."""
 
 import math
 import warnings
@@ -43,13 +43,13 @@ def test_point_metrics_agree_with_utilsforecast():
         assert found[name] == pytest.approx(loss(frame, models=["m"])["m"].item())
 
 
-def test_zeros_leave_mape_and_are_reported():
+def test_zeros_are_left_out_of_mape_and_reported():
     scores = point_scores(np.array([0.0, 2.0, 4.0]), np.array([1.0, 1.0, 4.0]))
     assert scores.metrics["mape"] == pytest.approx(0.25)
     assert "66.7%" in scores.notes[0]
 
 
-def test_what_is_undefined_is_absent():
+def test_undefined_metrics_are_left_out():
     scores = point_scores(np.zeros(3), np.ones(3))
     assert set(scores.metrics) == {"mae", "rmse", "smape", "bias"}
     assert len(scores.notes) == 2
@@ -114,12 +114,12 @@ def test_seasonal_naive_repeats_the_last_season(season, known, wanted):
         assert found[step] == (values[at] if at >= 0 else values[-1])
 
 
-def test_seasonal_naive_reaches_over_gaps():
+def test_seasonal_naive_handles_gaps():
     known, values = np.array([0, 1, 2, 3, 4, 6]), np.array([10.0, 11, 12, 13, 14, 16])
     assert seasonal_naive(known, values, np.array([7, 8, 9]), 3).tolist() == [14.0, 12.0, 16.0]
 
 
-def test_constants_and_priors():
+def test_metrics_of_constants_and_priors():
     said = constant_regressors(np.array([1.0, 2, 9]), 2)
     assert said["mean"].tolist() == [4, 4]
     assert said["median"].tolist() == [2, 2]

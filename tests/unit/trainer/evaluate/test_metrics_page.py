@@ -1,4 +1,4 @@
-"""docs/metrics.md names every metric with its formula, its direction and its tasks, and no other."""
+"""docs/metrics.md lists exactly the existing metrics, each with its formula, direction and tasks."""
 
 import re
 
@@ -25,7 +25,7 @@ def rows(section):
     return found
 
 
-def test_every_metric_stands_there_and_no_other():
+def test_the_page_lists_exactly_the_metrics():
     numbers, classes, quantiles = rows("Forecasts and numbers"), rows("Classes"), rows("Quantiles")
     assert set(numbers) == {*METRICS["Forecast"], *METRICS["Regression"]}
     assert set(classes) == {*METRICS["Classification"]} - {SKILL}
@@ -34,19 +34,19 @@ def test_every_metric_stands_there_and_no_other():
 
 
 @pytest.mark.parametrize("section", ["Forecasts and numbers", "Classes"])
-def test_which_way_is_better_is_what_the_gates_take(section):
+def test_the_directions_are_those_of_the_gates(section):
     for name, cells in rows(section).items():
         better = cells[1] if section == "Forecasts and numbers" else cells[0]
         assert better == BETTER[None if name == BIAS else GOALS[name]], name
 
 
-def test_the_tasks_of_each_number_are_those_that_have_it():
+def test_the_tasks_of_each_metric():
     for name, cells in rows("Forecasts and numbers").items():
         tasks = {task for task in METRICS if name in METRICS[task]}
         assert {"all": set(METRICS)}.get(cells[0], set(cells[0].split(", "))) == tasks, name
 
 
-def test_every_formula_is_written():
+def test_every_metric_has_a_formula():
     for section, index in (("Forecasts and numbers", 2), ("Classes", 1), ("Quantiles", 0)):
         assert all(len(cells[index]) > 10 for cells in rows(section).values())
 

@@ -1,4 +1,4 @@
-"""What an objective or a gate may ask for is what the evaluations give."""
+"""Objectives and gates accept exactly the metrics that evaluations have."""
 
 import numpy as np
 import pandas as pd
@@ -53,19 +53,19 @@ def job_of(folder, task, target, **spec):
     ],
 )
 @pytest.mark.parametrize("name", ["LightGBM", "Torch"])
-def test_the_lists_are_what_the_evaluations_give(tmp_path, name, task, target, missing):
+def test_the_lists_match_the_evaluations(tmp_path, name, task, target, missing):
     few = {"LightGBM": {"num_iterations": 20}, "Torch": {"epochs": 2}}[name]
     assert found_by(job_of(tmp_path, task, target, framework=name, parameters=few), tmp_path) == (
         set(METRICS[task]) - missing
     )
 
 
-def test_prophet_gives_what_every_forecast_gives(tmp_path):
+def test_prophet_has_the_metrics_of_every_forecast(tmp_path):
     assert found_by(job_of(tmp_path, "Forecast", "y"), tmp_path) == set(METRICS["Forecast"])
 
 
 def found_by(config, folder):
-    """Return the names of the metrics that an evaluation gives, having seen that each baseline has its metric."""
+    """Return the names of the metrics of an evaluation, after a check that each baseline metric has its metric."""
     framework, dataset, context = framework_for(config), dataset_of(config, folder), context_of(config, folder)
     found = framework.evaluate(dataset, framework.train(dataset, context), context).metrics
     names = {name for name in found if not name.startswith(BASELINE)} - {THRESHOLD}
@@ -86,7 +86,7 @@ def found_by(config, folder):
         ("Forecast", "baseline_mae", "these metrics exist: mae"),
     ],
 )
-def test_an_objective_that_no_task_offers_is_refused_before_data_is_read(task, metric, words):
+def test_an_unknown_objective_is_refused_before_data_is_read(task, metric, words):
     with pytest.raises(ConfigError) as caught:
         framework_for(job("s3://bucket/t.csv", task=task, objective={"metric": metric}))
     assert words in str(caught.value)
@@ -95,7 +95,7 @@ def test_an_objective_that_no_task_offers_is_refused_before_data_is_read(task, m
 @pytest.mark.parametrize(
     ("task", "metric"), [(task, name) for task, names in METRICS.items() for name in names if name != BIAS]
 )
-def test_every_listed_metric_can_be_asked_for(task, metric):
+def test_every_listed_metric_can_be_an_objective(task, metric):
     framework_for(job("s3://bucket/t.csv", task=task, objective={"metric": metric}))
 
 
@@ -107,20 +107,20 @@ def test_a_metric_of_two_classes_is_refused_for_three_before_the_training(tmp_pa
     assert not context.output.exists()
 
 
-def test_every_metric_has_a_goal_and_no_other_name_has():
+def test_exactly_the_metrics_have_a_goal():
     of_models = {name for names in METRICS.values() for name in names} - {BIAS}
     assert set(GOALS) == of_models | set(DATA_METRICS) - {ROWS_RATIO}
 
 
 @pytest.mark.parametrize("task", METRICS)
 @pytest.mark.parametrize("metric", DATA_METRICS)
-def test_a_gate_may_ask_for_every_metric_of_the_data_and_an_objective_for_none(task, metric):
+def test_data_metrics_are_for_gates_only(task, metric):
     framework_for(job("s3://bucket/t.csv", task=task, gates=[{"metric": metric, "op": "<=", "value": 0.25}]))
     with pytest.raises(ConfigError, match=f"{metric} is not a metric of task {task}"):
         framework_for(job("s3://bucket/t.csv", task=task, objective={"metric": metric}))
 
 
-def test_a_gate_on_the_data_is_a_comparison_already():
+def test_a_data_gate_cannot_have_compare_to():
     with pytest.raises(
         ConfigError,
         match=r"spec.gates\[0\] compares data_shift with the champion, but this metric already is a comparison",
@@ -133,7 +133,7 @@ def test_a_gate_on_the_data_is_a_comparison_already():
         framework_for(job("s3://bucket/t.csv", gates=[{"metric": "data_shfit", "op": "<", "value": 1}]))
 
 
-def test_the_bias_is_bounded_by_gates_and_ranks_nothing():
+def test_the_bias_is_for_gates_and_cannot_be_an_objective():
     framework_for(job("s3://bucket/t.csv", gates=[{"metric": "bias", "op": "<", "value": 5}]))
     with pytest.raises(ConfigError, match=r"spec\.objective\.metric bias cannot rank models"):
         framework_for(job("s3://bucket/t.csv", objective={"metric": "bias"}))
@@ -149,7 +149,7 @@ def test_the_bias_is_bounded_by_gates_and_ranks_nothing():
         ("baseline_mae", "these metrics exist: mae"),
     ],
 )
-def test_a_gate_on_a_metric_that_never_comes_is_refused_before_data_is_read(metric, words):
+def test_a_gate_on_an_unknown_metric_is_refused_before_data_is_read(metric, words):
     gates = [{"metric": "mae", "op": "<", "value": 9}, {"metric": metric, "compareTo": "Champion"}]
     with pytest.raises(ConfigError, match=words):
         framework_for(job("s3://bucket/t.csv", gates=gates))
@@ -164,7 +164,7 @@ def test_a_gate_on_a_metric_of_two_classes_is_refused_for_three_before_the_train
     assert not context.output.exists()
 
 
-def test_a_goal_against_the_meaning_of_the_metric_is_refused():
+def test_a_wrong_goal_is_refused():
     with pytest.raises(ConfigError, match="Minimize is wrong for auc: remove it, or write Maximize"):
         framework_for(job("s3://bucket/t.csv", task="Classification", objective={"metric": "auc", "goal": "Minimize"}))
 
@@ -173,7 +173,7 @@ def container(**spec):
     return job("s3://bucket/t.csv", framework="Container", image="own", command=["train"], **spec).spec
 
 
-def test_a_container_names_its_metrics_and_says_which_way_is_better():
+def test_compared_metrics_of_a_container_need_a_goal():
     gates = [{"metric": "lift", "compareTo": "Champion"}, {"metric": "anything", "op": ">", "value": 0}]
     with pytest.raises(ConfigError, match=r"spec.gates\[0\] compares lift"):
         check_container_metrics(container(gates=gates))
@@ -193,7 +193,7 @@ def test_a_container_names_its_metrics_and_says_which_way_is_better():
         ({"task": "Classification"}, ("auc", "f1")),
     ],
 )
-def test_what_ranks_is_known_before_data_is_read(spec, metrics):
+def test_the_ranking_metric_is_known_before_data_is_read(spec, metrics):
     spec_of_job = job("s3://bucket/t.csv", **spec).spec
     assert ranking_metrics(spec_of_job) == metrics
     assert searched_metric(spec_of_job) == metrics[0]

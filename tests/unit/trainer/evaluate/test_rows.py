@@ -1,4 +1,4 @@
-"""Tables on their holdout: the judge against scikit-learn, the baseline against its own forecasts, the confusion."""
+"""Evaluation of tables: metrics against scikit-learn, the baseline, and the confusion matrix."""
 
 import math
 
@@ -65,7 +65,7 @@ def test_two_classes_agree_with_scikit_learn(pair, threshold):
 
 @settings(deadline=None, max_examples=40)
 @given(judged(2), judged(3))
-def test_the_baseline_is_judged_like_any_model(two, three):
+def test_the_baseline_is_evaluated_like_a_model(two, three):
     actual, probabilities = two[0], np.tile([0.7, 0.3], (len(two[0]), 1))
     said = binary_scores(actual, probabilities[:, 1], 0.5).metrics
     assert prior_scores(actual, probabilities[0]) == pytest.approx(
@@ -75,7 +75,7 @@ def test_the_baseline_is_judged_like_any_model(two, three):
     assert prior_scores(actual, probabilities[0]) == pytest.approx(multiclass_scores(actual, probabilities).metrics)
 
 
-def test_classes_are_judged_beside_their_shares():
+def test_the_baseline_of_classes_is_their_shares():
     actual = np.array([0, 1, 2, 1])
     probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]])
     found = judge_classes(actual, probabilities, np.array([0, 1, 1, 2]), CLASSES, None)
@@ -88,7 +88,7 @@ def test_classes_are_judged_beside_their_shares():
     assert list(found.holdout.columns) == ["actual", "probability:ok", "probability:worn", "probability:broken"]
 
 
-def test_two_classes_are_called_at_the_threshold():
+def test_two_classes_are_predicted_at_the_threshold():
     probabilities = np.array([[0.7, 0.3], [0.6, 0.4], [0.2, 0.8]])
     found = judge_classes(np.array([0, 1, 1]), probabilities, np.array([0, 1]), ["no", "yes"], 0.35)
     assert (found.metrics["accuracy"], found.metrics["threshold"]) == (1, 0.35)
@@ -97,7 +97,7 @@ def test_two_classes_are_called_at_the_threshold():
     assert (without.metrics["accuracy"], without.metrics["threshold"]) == (pytest.approx(2 / 3), 0.5)
 
 
-def test_numbers_are_judged_beside_mean_and_median():
+def test_the_baseline_of_numbers_is_mean_or_median():
     actual, known = np.array([1.0, 2, 9]), np.array([0.0, 0, 30])
     found = judge_numbers(actual, np.array([1.0, 3, 8]), known)
     assert found.metrics["bias"] == 0
@@ -108,7 +108,7 @@ def test_numbers_are_judged_beside_mean_and_median():
     assert found.holdout["baseline"].tolist() == [0, 0, 0]
 
 
-def test_a_perfect_baseline_leaves_no_skill_and_says_so():
+def test_a_perfect_baseline_has_no_skill_but_a_note():
     found = judge_numbers(np.ones(3), np.array([1.0, 1, 2]), np.ones(5))
     assert "skill" not in found.metrics
     assert "skill is undefined" in found.notes[-1]

@@ -1,4 +1,4 @@
-"""Scaled errors against their definitions, written out step by step; with gaps, where rows and steps differ."""
+"""Scaled errors compared with their definitions, also with gaps, where rows and steps differ."""
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,13 @@ def series(draw):
 
 
 def pairs(steps, values, season):
-    """Return the differences by their definition: of each step that has one a season before."""
+    """Return the differences by their definition: for each step that has a value one season before."""
     known = dict(zip(steps.tolist(), values.tolist(), strict=True))
     return [value - known[step - season] for step, value in known.items() if step - season in known]
 
 
 @given(series())
-def test_differences_pair_steps_and_never_rows(one):
+def test_differences_are_between_steps_not_rows(one):
     expected = pairs(*one)
     assert seasonal_differences(*one).tolist() == expected
     absolute, squared = error_scales(*one)
@@ -49,7 +49,7 @@ def test_a_shop_that_is_closed_on_sundays_is_compared_with_the_same_weekday():
     assert found["rmsse"] == 2.0
 
 
-def test_a_scale_that_is_0_gives_way_to_that_of_one_step():
+def test_a_scale_of_0_is_replaced_by_that_of_one_step():
     assert usual_move(np.arange(6), np.array([1.0, 4, 1, 4, 1, 4]), 2) == 3
     assert usual_move(np.arange(4), np.full(4, 7.0), 2) == 0
     assert usual_move(np.array([0, 5, 9]), np.array([1.0, 2, 3]), 2) == 0, "no two rows lie that near"

@@ -1,4 +1,4 @@
-"""A statistic of weighted rows is the published metric of the rows, each taken as often as its weight says."""
+"""A statistic of weighted rows equals the published metric of the rows, each repeated as often as its weight."""
 
 import numpy as np
 import pandas as pd
@@ -98,7 +98,7 @@ def test_whole_series(seed):
         assert found == pytest.approx(expected.get(name, np.nan), nan_ok=True), name
 
 
-def test_what_is_no_function_of_sums_has_no_statistic():
+def test_other_metrics_have_no_statistic():
     zeros = np.zeros(3)
     assert statistics.of_numbers("series_below_baseline", zeros, zeros, zeros) is None
     assert statistics.of_classes("mcc", zeros.astype(np.intp), zeros, 0.5) is None

@@ -1,4 +1,4 @@
-"""Thresholds by request, against the plain way: every threshold tried, its calls counted."""
+"""Thresholds by request, compared with a search over all thresholds."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def cut_of(rows, **fields):
 
 
 def tried(rows):
-    """Return (threshold, precision, recall, misses, alarms) of each threshold that calls something."""
+    """Return (threshold, precision, recall, misses, alarms) of each threshold with a positive prediction."""
     found = []
     for cut in sorted({chance for _, chance in rows}):
         called = [actual for actual, chance in rows if chance >= cut]
@@ -36,7 +36,7 @@ def at(rows, cut):
 
 
 @given(ROWS, st.floats(0.05, 1))
-def test_a_wanted_recall_is_reached_with_the_best_precision(rows, wanted):
+def test_a_requested_recall_is_reached_with_the_best_precision(rows, wanted):
     cut = cut_of(rows, minRecall=wanted)
     _, precision, recall, *_ = at(rows, cut)
     assert recall >= wanted - 1e-9
@@ -45,7 +45,7 @@ def test_a_wanted_recall_is_reached_with_the_best_precision(rows, wanted):
 
 
 @given(ROWS, st.floats(0.05, 1))
-def test_a_wanted_precision_finds_as_much_as_it_can_or_says_that_it_is_not_reached(rows, wanted):
+def test_a_requested_precision_has_the_best_recall_or_a_warning(rows, wanted):
     cut = cut_of(rows, minPrecision=wanted)
     _, precision, recall, *_ = at(rows, cut)
     able = [one for one in tried(rows) if one[1] >= wanted - 1e-9]
@@ -59,7 +59,7 @@ def test_a_wanted_precision_finds_as_much_as_it_can_or_says_that_it_is_not_reach
 
 
 @given(ROWS, st.integers(1, 20), st.integers(1, 20))
-def test_the_cost_is_the_least_of_all_thresholds(rows, miss, alarm):
+def test_the_cost_is_the_lowest_of_all_thresholds(rows, miss, alarm):
     cut = cut_of(rows, costOfMiss=miss, costOfAlarm=alarm)
     actual, chance = (np.array(one) for one in zip(*rows, strict=True))
     called = chance >= cut.value
@@ -79,12 +79,12 @@ def test_the_best_f1_is_the_best_of_all_thresholds(rows):
         assert f1(precision, recall) == pytest.approx(max(f1(one[1], one[2]) for one in tried(rows)))
 
 
-def test_a_fixed_threshold_is_taken_as_it_is():
+def test_a_fixed_threshold_is_used_unchanged():
     assert cut_of([(1, 0.2), (0, 0.1)], value=0.35).value == 0.35
 
 
 @pytest.mark.parametrize(("share", "balanced"), [(0.5, True), (0.4, True), (0.39, False)])
-def test_without_a_request_balanced_classes_are_cut_at_one_half(share, balanced):
+def test_without_a_request_the_threshold_of_balanced_classes_is_one_half(share, balanced):
     actual, chance = np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.05, 0.9])
     cut = choose(None, actual, chance, positive="ja", rarer_share=share)
     assert cut.value == (0.5 if balanced else 0.2)
@@ -93,7 +93,7 @@ def test_without_a_request_balanced_classes_are_cut_at_one_half(share, balanced)
 
 
 @pytest.mark.parametrize(("label", "words"), [(0, "no row of 'ja'"), (1, "only rows of 'ja'")])
-def test_validation_rows_of_one_class_choose_nothing_and_it_is_said(label, words):
+def test_validation_rows_of_one_class_give_one_half_and_a_warning(label, words):
     cut = cut_of([(label, 0.2), (label, 0.9)], minRecall=0.9)
     assert cut.value == 0.5
     assert words in cut.warning

@@ -1,4 +1,4 @@
-"""What a judgement is warned about: each cause with its numbers, and nothing where there is none."""
+"""Warnings about an evaluation: each cause with its numbers, and no warning without a cause."""
 
 import dataclasses
 
@@ -47,7 +47,7 @@ def test_few_positives_are_reported_with_their_number(positives, words):
     assert warned(classes(positives, 100), positive=None) == [], "not of three classes"
 
 
-def test_another_objective_than_usual_is_reported_with_the_reason():
+def test_a_replaced_objective_is_reported_with_the_reason():
     found = classes(50, 100, notes=("auc is undefined: the holdout has only one class",))
     (reported,) = warned(found, objective="f1")
     assert reported.startswith(
@@ -55,7 +55,7 @@ def test_another_objective_than_usual_is_reported_with_the_reason():
     )
 
 
-def test_a_model_that_loses_to_its_baseline_is_reported_by_name():
+def test_a_model_worse_than_its_baseline_is_reported():
     (reported,) = warned(classes(50, 100, metrics={"skill": -0.31}, baseline="class shares"))
     assert "worse than its baseline (class shares): skill -0.31" in reported
     assert warned(classes(50, 100, metrics={"skill": 0.0})) == []
@@ -70,7 +70,7 @@ def test_most_series_below_the_baseline_are_reported(below, reported):
     assert bool(warnings) == reported
 
 
-def test_a_holdout_of_one_class_is_ranked_by_f1_and_says_so():
+def test_a_holdout_of_one_class_is_ranked_by_f1_with_a_warning():
     chance = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2]])
     found = judge_classes(np.zeros(3, dtype=np.intp), chance, np.array([0, 1, 0]), ["nein", "ja"], 0.5)
     assert "auc" not in found.metrics

@@ -1,4 +1,4 @@
-"""A small honest framework: it predicts the mean of the training rows. And the steps around it."""
+"""A small framework that predicts the mean of the training rows, and the steps of a job for it."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ def always(_: object) -> None:
 
 @dataclass
 class MeanFramework:
-    """Predicts one number. ``during_training`` is where tests interrupt; ``shift`` spoils the saved file."""
+    """Predicts one number. Tests interrupt in ``during_training``. ``shift`` changes the saved file."""
 
     during_training: Callable[[Context], None] = always
     shift: float = 0.0
@@ -37,14 +37,14 @@ class MeanFramework:
     trainings: list[int] = field(default_factory=list)
 
     def check(self, config: TrainerConfig) -> None:
-        """Everything is fine."""
+        """Accept every specification."""
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:  # noqa: ARG002 - the protocol's
-        """There is nothing to turn."""
+        """Return no search."""
         return None
 
     def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
-        """A mean has no such form."""
+        """Return no ONNX model."""
         return None
 
     def train(self, dataset: Dataset, context: Context) -> Trained:

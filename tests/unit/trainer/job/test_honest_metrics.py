@@ -1,4 +1,4 @@
-"""What a whole run tells of its metrics: the positive class, the baseline, the metric that ranks, and the warnings."""
+"""The metrics of a whole run: the positive class, the baseline, the ranking metric, and the warnings."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def trained(folder: Path, frame: pd.DataFrame, **spec: Any) -> tuple[Manifest, d
     return parse_manifest((run / "manifest.json").read_bytes(), "manifest"), result, (run / "report.html").read_text()
 
 
-def test_of_a_few_failures(tmp_path: Path) -> None:
+def test_metrics_of_rare_failures(tmp_path: Path) -> None:
     random = np.random.default_rng(4)
     heat = random.normal(0, 1, 900)
     frame = pd.DataFrame({"heat": heat, "state": np.where(heat + random.normal(0, 1, 900) > 2.8, "defekt", "ok")})
@@ -58,7 +58,7 @@ def test_of_a_few_failures(tmp_path: Path) -> None:
     assert "the least cost on" in page
 
 
-def test_of_many_series(tmp_path: Path) -> None:
+def test_metrics_of_many_series(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     days = pd.date_range("2025-01-01", periods=160)
     series = [
@@ -84,7 +84,7 @@ def test_of_many_series(tmp_path: Path) -> None:
     assert bool(reported) == (below > 2)
 
 
-def test_of_series_without_a_scale(tmp_path: Path) -> None:
+def test_metrics_of_series_without_a_scale(tmp_path: Path) -> None:
     days = pd.date_range("2025-01-01", periods=120)
     values = np.where(np.arange(120) < 113, 7.0, 9.0)  # nothing ever moved before the holdout
     frame = pd.concat([pd.DataFrame({"day": days, "item": name, "sold": values}) for name in ("a", "b")])

@@ -1,4 +1,4 @@
-"""A whole training with a small framework: what is left behind, and how each kind of end is told."""
+"""A whole training with a small framework: the stored files, and the result of each kind of failure."""
 
 import json
 import logging
@@ -57,7 +57,7 @@ def test_a_training_is_registered(tmp_path: Path) -> None:
     assert [(column.name, column.type) for column in result.signature.inputs] == [("a", "double")]
 
 
-def test_what_lies_in_the_run(tmp_path: Path) -> None:
+def test_the_files_of_the_run(tmp_path: Path) -> None:
     _, result = run(tmp_path)
     assert result.artifact is not None
     assert result.artifact.uri == "pvc://models/all/shop/demand/runs/uid-1/1"
@@ -81,12 +81,12 @@ def test_what_lies_in_the_run(tmp_path: Path) -> None:
     assert list(pd.read_parquet(folder / "metrics.parquet")["metric"]) == ["mae"]
 
 
-def test_nothing_of_the_work_folder_stays(tmp_path: Path) -> None:
+def test_the_work_folder_is_empty_afterwards(tmp_path: Path) -> None:
     run(tmp_path)
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_a_second_attempt_tells_the_first_ones_version_and_does_not_train(tmp_path: Path) -> None:
+def test_a_second_attempt_returns_the_version_of_the_first_without_training(tmp_path: Path) -> None:
     first = run(tmp_path)
     framework = MeanFramework()
     assert run(tmp_path, framework, attempt=2) == first
@@ -116,14 +116,14 @@ def test_a_crash_is_reported_with_type_and_text_and_logged_with_its_traceback(
     assert any(record.exc_info for record in caplog.records)
 
 
-def test_out_of_memory_says_what_to_raise(tmp_path: Path) -> None:
+def test_out_of_memory_names_the_limit(tmp_path: Path) -> None:
     code, result = run(tmp_path, failing(MemoryError()))
     assert code == 1
     assert result.message is not None
     assert "spec.resources.limits.memory" in result.message
 
 
-def test_a_stop_between_stages_ends_as_interrupted(tmp_path: Path) -> None:
+def test_a_stop_between_stages_interrupts(tmp_path: Path) -> None:
     asked: list[bool] = []
     framework = MeanFramework(during_training=lambda _: asked.append(True))
     code, result = run(tmp_path, framework, stop=lambda: bool(asked))
@@ -134,7 +134,7 @@ def test_a_stop_between_stages_ends_as_interrupted(tmp_path: Path) -> None:
     assert not list((tmp_path / "claims").rglob("manifest.json"))
 
 
-def test_a_model_that_does_not_survive_saving_is_not_registered(tmp_path: Path) -> None:
+def test_a_model_that_predicts_differently_after_saving_is_not_registered(tmp_path: Path) -> None:
     code, result = run(tmp_path, MeanFramework(shift=1.0))
     assert code == 1
     assert result.message is not None
@@ -142,7 +142,7 @@ def test_a_model_that_does_not_survive_saving_is_not_registered(tmp_path: Path) 
     assert not list((tmp_path / "claims").rglob("manifest.json"))
 
 
-def test_an_objective_without_a_value_says_why_and_names_what_there_is(tmp_path: Path) -> None:
+def test_an_objective_without_a_value_is_an_error_with_reason_and_alternatives(tmp_path: Path) -> None:
     code, result = run(tmp_path, objective={"metric": "r2"})
     assert code == 65
     assert result.message == (
@@ -151,7 +151,7 @@ def test_an_objective_without_a_value_says_why_and_names_what_there_is(tmp_path:
     )
 
 
-def test_the_raw_table_is_gone_when_training_begins(tmp_path: Path) -> None:
+def test_the_raw_table_is_released_before_the_training(tmp_path: Path) -> None:
     tables: list[weakref.ref[pd.DataFrame]] = []
     alive: list[bool] = []
     framework = MeanFramework(during_training=lambda _: alive.append(tables[0]() is not None))
@@ -165,14 +165,14 @@ def test_the_raw_table_is_gone_when_training_begins(tmp_path: Path) -> None:
     assert (code, alive) == (0, [False])
 
 
-def test_no_storage_at_all(tmp_path: Path) -> None:
+def test_a_missing_storage_setting(tmp_path: Path) -> None:
     code, result = run(tmp_path, storage=None)
     assert code == 64
     assert result.message is not None
     assert "spec.storage" in result.message
 
 
-def test_storage_that_is_not_there_is_found_before_the_training(tmp_path: Path) -> None:
+def test_a_missing_storage_is_found_before_the_training(tmp_path: Path) -> None:
     framework = MeanFramework()
     code, result = run(tmp_path, framework, storage={"uri": "pvc://elsewhere/x"})
     assert code == 66
@@ -181,7 +181,7 @@ def test_storage_that_is_not_there_is_found_before_the_training(tmp_path: Path) 
     assert "the claim is not mounted" in result.message
 
 
-def test_storage_that_fills_up_is_a_failure_and_not_trained(tmp_path: Path) -> None:
+def test_a_full_storage_fails_before_the_training(tmp_path: Path) -> None:
     def vanish(context: Context) -> None:
         runs = tmp_path / "claims/models/all/shop/demand/runs/uid-1"
         (runs / "1/started.json").unlink()
@@ -195,7 +195,7 @@ def test_storage_that_fills_up_is_a_failure_and_not_trained(tmp_path: Path) -> N
     assert "writing the model storage pvc://models/all/shop/demand/runs/uid-1/1/mean.json" in result.message
 
 
-def test_a_result_that_cannot_be_left_is_a_failure(tmp_path: Path) -> None:
+def test_a_result_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "termination-log").mkdir()
     code = run_job(config, pod(tmp_path), never, display=JsonLines(), steps=steps(MeanFramework()))
     assert code == 1
@@ -220,7 +220,7 @@ def test_an_endpoint_that_is_down_changes_nothing(tmp_path: Path, caplog: pytest
         ('{"namespace": "n"}', "name: is required; uid: is required"),
     ],
 )
-def test_a_configuration_that_cannot_be_used(tmp_path: Path, text: str | None, said: str) -> None:
+def test_an_invalid_configuration(tmp_path: Path, text: str | None, said: str) -> None:
     env = pod(tmp_path)
     if text is not None:
         env.config_dir.mkdir()

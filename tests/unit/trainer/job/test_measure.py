@@ -1,4 +1,4 @@
-"""What a model costs to use: measured within a bound, and never guessed."""
+"""The measured cost of predictions: within a time limit, and empty if unknown."""
 
 import time
 from pathlib import Path
@@ -22,14 +22,14 @@ class Slow(MeanFramework):
         return super().predict(model, inputs)
 
 
-def test_a_quick_model_is_asked_fifty_times_for_one_row() -> None:
+def test_a_quick_model_predicts_one_row_fifty_times() -> None:
     found = latency(MeanFramework(), 1.0, GOLDEN)
     assert found is not None
     assert found.calls <= MAX_CALLS
     assert 0 <= found.p50_ms <= found.p95_ms
 
 
-def test_a_slow_model_is_asked_a_few_times() -> None:
+def test_a_slow_model_predicts_a_few_times() -> None:
     begin = time.perf_counter()
     found = latency(Slow(), 1.0, GOLDEN)
     assert found is not None
@@ -37,11 +37,11 @@ def test_a_slow_model_is_asked_a_few_times() -> None:
     assert 1000 * MAX_SECONDS <= found.p50_ms <= 1000 * (time.perf_counter() - begin)
 
 
-def test_nothing_to_ask_gives_no_latency() -> None:
+def test_without_golden_rows_there_is_no_latency() -> None:
     assert latency(MeanFramework(), 1.0, Golden(pd.DataFrame(), pd.DataFrame())) is None
 
 
-def test_memory_is_what_the_work_keeps_though_much_was_freed_before() -> None:
+def test_memory_that_was_freed_before_is_not_reused() -> None:
     freed = [bytearray(10_000) for _ in range(5_000)]
     del freed
     kept, grown = with_memory(lambda: np.ones(8_000_000))

@@ -1,4 +1,4 @@
-"""The termination message: it always fits, and what ranks the model is the last to go."""
+"""The termination message: it always fits, and the objective is removed last."""
 
 from pathlib import Path
 
@@ -42,12 +42,12 @@ def success(
     )
 
 
-def test_what_fits_is_left_as_it_is() -> None:
+def test_a_short_result_is_unchanged() -> None:
     result = success(columns=10, warnings=("careful",))
     assert parse_result(fit(result)) == result
 
 
-def test_the_signature_goes_first() -> None:
+def test_the_signature_is_removed_first() -> None:
     parsed = parse_result(fit(success(columns=256, warnings=("careful",), metrics=64)))
     assert isinstance(parsed, TrainingResult)
     assert parsed.signature is None
@@ -55,7 +55,7 @@ def test_the_signature_goes_first() -> None:
     assert len(parsed.metrics or []) == 64
 
 
-def test_then_warnings_and_then_metrics() -> None:
+def test_warnings_are_removed_before_metrics() -> None:
     parsed = parse_result(fit(success(columns=256, warnings=tuple("w" * 1000 for _ in range(16)), metrics=64)))
     assert isinstance(parsed, TrainingResult)
     assert parsed.warnings is not None
@@ -64,7 +64,7 @@ def test_then_warnings_and_then_metrics() -> None:
     assert len(parsed.metrics or []) == 64
 
 
-def test_what_gates_judge_comes_right_after_the_objective(tmp_path: Path) -> None:
+def test_metrics_of_gates_are_kept_longer_than_others(tmp_path: Path) -> None:
     metrics = {"baseline_mae": 2.0, "a": 1.0, "mae": 1.5, "z": 3.0}
     run = FinishedRun(
         "shop/demand/runs/uid/1", manifest("uid", 1, []).model_copy(update={"metrics": metrics}), "0" * 64
@@ -77,7 +77,7 @@ def test_what_gates_judge_comes_right_after_the_objective(tmp_path: Path) -> Non
     assert [metric.name for metric in result.metrics or []] == ["mae", "z", "a", "baseline_mae"]
 
 
-def test_a_failure_with_a_very_long_message_still_says_what_it_was() -> None:
+def test_a_very_long_message_keeps_its_start() -> None:
     result = failed(65, "column 'ä' " + "\N{PILE OF POO}" * 5000)
     assert len(fit(result).encode()) <= RESULT_MAX_BYTES
     parsed = parse_result(fit(result))

@@ -1,4 +1,4 @@
-"""A search inside a training: where it looks, what it leaves, and what the next attempt and the next job make of it."""
+"""A search inside a training: its space, its records, and how the next attempt and the next job use them."""
 
 import json
 import logging
@@ -44,7 +44,7 @@ def checkpoints_of(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "claims").glob("models/all/shop/demand/runs/*/checkpoints/*/*"))
 
 
-def test_the_final_training_takes_what_the_search_found(tmp_path: Path) -> None:
+def test_the_final_training_uses_the_found_parameters(tmp_path: Path) -> None:
     framework = FactorFramework()
     assert run(tmp_path, framework, parameters={"other": 7}) == 0
     assert framework.tried[0] == {"other": 7}
@@ -67,7 +67,7 @@ def test_without_a_search_there_is_no_trace_of_one(tmp_path: Path) -> None:
     assert not (run_folder(tmp_path) / "search.json").exists()
 
 
-def test_every_trial_is_a_line_and_the_percentage_stays_in_the_stage(
+def test_every_trial_is_logged_and_the_percentage_stays_in_the_stage(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "trainyard")
@@ -78,7 +78,7 @@ def test_every_trial_is_a_line_and_the_percentage_stays_in_the_stage(
     assert caplog.messages[caplog.messages.index(lines[-1]) + 1].startswith("the best of ")
 
 
-def test_the_users_space_and_its_defaults_come_first(tmp_path: Path) -> None:
+def test_the_users_space_and_its_defaults_have_priority(tmp_path: Path) -> None:
     framework = FactorFramework()
     space = {"factor": {"type": "Float", "low": 2, "high": 3, "default": 2.9}}
     assert run(tmp_path, framework, search={**SEARCH, "space": space}) == 0
@@ -86,7 +86,7 @@ def test_the_users_space_and_its_defaults_come_first(tmp_path: Path) -> None:
     assert all(set(one) == {"factor"} and 2 <= one["factor"] <= 3 for one in framework.tried)
 
 
-def test_what_parameters_set_is_not_turned_unless_the_users_space_names_it(tmp_path: Path) -> None:
+def test_set_parameters_are_not_searched_unless_in_the_users_space(tmp_path: Path) -> None:
     framework = FactorFramework()
     assert run(tmp_path / "a", framework, parameters={"factor": 2.0}) == 0
     assert {one["factor"] for one in framework.tried} == {2.0}
@@ -99,7 +99,7 @@ def test_what_parameters_set_is_not_turned_unless_the_users_space_names_it(tmp_p
     assert "name at least one in spec.search.space" in (result_of(tmp_path / "c").message or "")
 
 
-def test_the_next_job_begins_with_what_the_last_version_found(tmp_path: Path) -> None:
+def test_the_next_job_starts_with_the_parameters_of_the_last_version(tmp_path: Path) -> None:
     first, second = FactorFramework(), FactorFramework()
     assert run(tmp_path, first) == 0
     assert run(tmp_path, second, uid="uid-2") == 0
@@ -109,7 +109,7 @@ def test_the_next_job_begins_with_what_the_last_version_found(tmp_path: Path) ->
     assert third.tried[1] != second.final
 
 
-def test_a_broken_search_of_the_last_version_is_a_warning(tmp_path: Path) -> None:
+def test_an_unreadable_search_of_the_last_version_is_a_warning(tmp_path: Path) -> None:
     assert run(tmp_path, FactorFramework()) == 0
     (run_folder(tmp_path) / "search.json").write_text("{}")
     framework = FactorFramework()
@@ -120,7 +120,7 @@ def test_a_broken_search_of_the_last_version_is_a_warning(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("at", [1, 3, 5, 8])
-def test_an_interrupted_search_goes_on_where_it_was(tmp_path: Path, at: int) -> None:
+def test_an_interrupted_search_continues(tmp_path: Path, at: int) -> None:
     undisturbed = FactorFramework()
     assert run(tmp_path / "whole", undisturbed) == 0
     asked: list[int] = []
@@ -153,7 +153,7 @@ def test_a_version_of_another_job_between_two_attempts_changes_nothing(tmp_path:
     assert rest.tried == undisturbed.tried
 
 
-def test_the_content_digest_is_of_what_was_decided(tmp_path: Path) -> None:
+def test_the_content_digest_includes_the_found_parameters(tmp_path: Path) -> None:
     jobs: dict[str, dict[str, Any]] = {"one": {}, "two": {"uid": "b", "attempt": 3}, "other": {"split": {"seed": 7}}}
     for name, changes in jobs.items():
         assert run(tmp_path / name, FactorFramework(), **changes) == 0
@@ -162,7 +162,7 @@ def test_the_content_digest_is_of_what_was_decided(tmp_path: Path) -> None:
     assert one == two != other
 
 
-def test_a_trial_that_cannot_be_read_is_made_again(tmp_path: Path) -> None:
+def test_an_unreadable_trial_runs_again(tmp_path: Path) -> None:
     asked: list[int] = []
     broken = FactorFramework(during_trial=lambda number: asked.append(number) if number == 5 else None)
     assert run(tmp_path, broken, stop=lambda: bool(asked)) == 75
@@ -173,13 +173,13 @@ def test_a_trial_that_cannot_be_read_is_made_again(tmp_path: Path) -> None:
     assert rest.tried[0] == broken.tried[2]
 
 
-def test_a_wrong_space_is_refused_before_data_is_read() -> None:
+def test_an_invalid_space_is_refused_before_data_is_read() -> None:
     wrong = {"space": {"num_leaves": {"type": "Int", "low": 9, "high": 2}}}
     with pytest.raises(ConfigError, match=r"spec\.search\.space\.num_leaves: low 9 is above high 2"):
         framework_for(config(search=wrong))
 
 
-def test_a_metric_that_cannot_rank_gives_a_search_no_aim() -> None:
+def test_a_search_needs_a_metric_that_can_rank() -> None:
     spec = config(search=SEARCH, objective={"metric": "bias"}).spec
     with pytest.raises(
         ConfigError, match=r"spec\.objective\.metric bias cannot rank models, so spec\.search cannot use it"
@@ -189,7 +189,7 @@ def test_a_metric_that_cannot_rank_gives_a_search_no_aim() -> None:
     assert goal(config(search=SEARCH).spec) == "Minimize"
 
 
-def test_a_space_of_which_every_set_fails_is_a_mistake(tmp_path: Path) -> None:
+def test_a_space_whose_sets_all_fail_is_an_error(tmp_path: Path) -> None:
     space = {"factor": {"type": "Float", "low": 3.95, "high": 4}}
     assert run(tmp_path, FactorFramework(), search={**SEARCH, "space": space}) == 64
     message = result_of(tmp_path).message or ""

@@ -1,4 +1,4 @@
-"""A real HTTPS endpoint on the loopback that answers what a test tells it to and remembers what it was sent."""
+"""A real HTTPS endpoint on the loopback interface. It responds as a test sets it, and records its requests."""
 
 import datetime
 import ipaddress
@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Request:
-    """One report as it arrived."""
+    """One received report."""
 
     path: str
     token: str
@@ -49,7 +49,7 @@ class Endpoint:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self.ca_file, key_file = certificate(self.folder)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -71,7 +71,7 @@ class Endpoint:
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate for 127.0.0.1 that is its own authority, and its key; return both files."""
+    """Write a self-signed certificate for 127.0.0.1 and its key. Return both files."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "progress")])
     now = datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""The log beside the model: bounded, without secrets, written while the training runs and at its end."""
+"""The stored log: bounded, without secrets, written during and at the end of the training."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ BOUND = 60
 
 
 class Location:
-    """Takes what is written, and can refuse it."""
+    """Stores what is written, and can refuse it."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -33,7 +33,7 @@ class Location:
 
 @pytest.fixture
 def logs() -> Iterator[list[KeptLog]]:
-    """Yield a list: what a test puts there is attached to the log, and taken away after it."""
+    """Yield a list. Handlers that a test appends are attached to the log, and removed after the test."""
     made: list[KeptLog] = []
     level = LOGGER.level
     LOGGER.setLevel(logging.INFO)
@@ -55,7 +55,7 @@ def messages(body: bytes) -> list[str]:
     return [json.loads(line).get("message", "gap") for line in body.splitlines()]
 
 
-def test_what_was_said_before_it_had_a_place_is_there(logs: list[KeptLog]) -> None:
+def test_lines_before_the_storage_is_known_are_kept(logs: list[KeptLog]) -> None:
     log, location = kept(logs), Location()
     LOGGER.info("before")
     log.begin(location)
@@ -64,7 +64,7 @@ def test_what_was_said_before_it_had_a_place_is_there(logs: list[KeptLog]) -> No
     assert messages(location.written[-1]) == ["before", "after"]
 
 
-def test_it_is_the_line_that_was_printed(logs: list[KeptLog], capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_has_the_printed_lines(logs: list[KeptLog], capsys: pytest.CaptureFixture[str]) -> None:
     lines = JsonLines()
     shown = logging.StreamHandler()
     shown.setFormatter(lines)
@@ -82,7 +82,7 @@ def test_it_is_the_line_that_was_printed(logs: list[KeptLog], capsys: pytest.Cap
 
 
 def test_it_is_written_while_the_training_runs(logs: list[KeptLog]) -> None:
-    """A pod that is killed loses the last interval, not its whole log."""
+    """A killed pod loses only the last interval of its log."""
     log, location = kept(logs, interval=0.01), Location()
     log.begin(location)
     LOGGER.info("one")
@@ -90,7 +90,7 @@ def test_it_is_written_while_the_training_runs(logs: list[KeptLog]) -> None:
     assert messages(location.written[0]) == ["one"]
 
 
-def test_nothing_new_is_not_written_again(logs: list[KeptLog]) -> None:
+def test_it_is_not_written_again_without_new_lines(logs: list[KeptLog]) -> None:
     log, location = kept(logs, interval=0.001), Location()
     log.begin(location)
     LOGGER.info("one")
@@ -113,7 +113,7 @@ def test_head_and_tail_are_kept(logs: list[KeptLog]) -> None:
     assert len(reported) - 1 + left_out == 20_000
 
 
-def test_a_line_longer_than_the_whole_is_left_out(logs: list[KeptLog]) -> None:
+def test_a_line_longer_than_the_limit_is_left_out(logs: list[KeptLog]) -> None:
     log = kept(logs)
     LOGGER.info("x" * (TAIL_BYTES + HEAD_BYTES))
     assert messages(log.text()) == ["gap"]
@@ -136,7 +136,7 @@ def test_a_storage_that_refuses_is_reported_once(logs: list[KeptLog], caplog: py
     assert "one" in messages(location.written[-1])
 
 
-def test_a_record_that_cannot_be_formatted_ends_nothing(
+def test_a_record_that_cannot_be_formatted_is_no_failure(
     logs: list[KeptLog], capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = kept(logs)

@@ -1,4 +1,7 @@
-"""Reports: rare, newest first, the last one always, and no trouble of the endpoint ever reaches the training."""
+"""Progress reports: at intervals, only the newest, always the last one.
+
+Errors of the endpoint never affect the training.
+"""
 
 import logging
 import threading
@@ -21,7 +24,7 @@ def status(percent: int, message: str = "") -> ReportedStatus:
 
 
 class Recorder:
-    """A sender that remembers, and answers in turn; the last answer stays."""
+    """A sender that records reports. It gives its responses in order and repeats the last one."""
 
     def __init__(self, *responses: Response | Exception) -> None:
         self._responses = list(responses) or [Response(200)]
@@ -49,7 +52,7 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.005)  # between two looks at the condition
 
 
-def test_the_first_goes_at_once_and_the_last_on_close() -> None:
+def test_the_first_report_is_immediate_and_the_last_is_sent_on_close() -> None:
     recorder = Recorder()
     reporter = Reporter(recorder, interval=LONG)
     reporter.submit(status(0))
@@ -60,7 +63,7 @@ def test_the_first_goes_at_once_and_the_last_on_close() -> None:
     assert [report.progress_percentage for report in recorder.sent] == [0, 59]
 
 
-def test_after_the_interval_only_the_newest_goes() -> None:
+def test_after_the_interval_only_the_newest_is_sent() -> None:
     recorder = Recorder()
     reporter = Reporter(recorder, interval=0.5)
     reporter.submit(status(0))
@@ -72,7 +75,7 @@ def test_after_the_interval_only_the_newest_goes() -> None:
     assert [report.progress_percentage for report in recorder.sent] == [0, 11]
 
 
-def test_words_alone_are_no_news_until_the_end() -> None:
+def test_a_new_message_alone_is_sent_only_at_the_end() -> None:
     recorder = Recorder()
     reporter = Reporter(recorder, interval=0.01)
     reporter.submit(status(5, "one"))
@@ -99,7 +102,7 @@ def test_nothing_is_sent_twice() -> None:
 
 
 @pytest.mark.parametrize("refusal", [403, 404, 409])
-def test_a_refusal_that_is_repeated_ends_the_reporting(refusal: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_repeated_refusals_end_the_reporting(refusal: int, caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(Response(refusal))
     reporter = Reporter(recorder, interval=0.001)
     reporter.submit(status(1))
@@ -110,7 +113,7 @@ def test_a_refusal_that_is_repeated_ends_the_reporting(refusal: int, caplog: pyt
     assert "progress is no longer reported" in caplog.text
 
 
-def test_refusals_that_pass_end_nothing() -> None:
+def test_temporary_refusals_do_not_end_the_reporting() -> None:
     refused, taken = [Response(403), Response(409), Response(404), Response(403)], Response(200)
     recorder = Recorder(*refused, taken, *refused, taken)
     reporter = Reporter(recorder, interval=0.001)
@@ -125,9 +128,7 @@ def test_refusals_that_pass_end_nothing() -> None:
 @pytest.mark.parametrize(
     "trouble", [OSError("down"), TimeoutError("slow"), Response(401), Response(500), Response(429, 0.01)]
 )
-def test_trouble_is_logged_once_and_tried_again(
-    trouble: Response | Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_error_is_logged_once_and_retried(trouble: Response | Exception, caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(trouble, trouble, Response(200))
     reporter = Reporter(recorder, interval=0.01)
     with caplog.at_level(logging.WARNING):
@@ -138,7 +139,7 @@ def test_trouble_is_logged_once_and_tried_again(
     assert caplog.text.count("could not be reported") == 1
 
 
-def test_retry_after_is_honoured_except_by_the_last() -> None:
+def test_retry_after_is_respected_except_by_the_last_report() -> None:
     recorder = Recorder(Response(429, retry_after=LONG))
     reporter = Reporter(recorder, interval=0.01)
     reporter.submit(status(1))
@@ -149,7 +150,7 @@ def test_retry_after_is_honoured_except_by_the_last() -> None:
     assert [report.progress_percentage for report in recorder.sent] == [1, 3]
 
 
-def test_close_is_bounded_when_the_endpoint_hangs() -> None:
+def test_close_has_a_time_limit_if_the_endpoint_hangs() -> None:
     release = threading.Event()
 
     def hang(_: ReportedStatus) -> Response:
@@ -164,7 +165,7 @@ def test_close_is_bounded_when_the_endpoint_hangs() -> None:
     release.set()
 
 
-def test_the_sender_speaks_https_with_the_newest_token(tmp_path: Path) -> None:
+def test_the_sender_uses_https_with_the_newest_token(tmp_path: Path) -> None:
     token = tmp_path / "token"
     with Endpoint(tmp_path) as endpoint:
         send = HttpsSender(endpoint.url, token, endpoint.ca_file)

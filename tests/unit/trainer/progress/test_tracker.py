@@ -1,4 +1,4 @@
-"""The percentage of the whole, the log lines, and what they never show."""
+"""The percentage of the whole job, the log lines, and secrets that they never contain."""
 
 import io
 import itertools
@@ -54,7 +54,7 @@ def test_a_fraction_stays_inside_its_stage(fraction: float, percent: int) -> Non
     assert Stage.TRAIN.percentage(fraction) == percent
 
 
-def test_progress_never_goes_back_and_carries_the_last_metrics() -> None:
+def test_progress_never_decreases_and_keeps_the_last_metrics() -> None:
     listener = Listening()
     tracker = Tracker(JsonLines(), (listener,))
     tracker.begin(Stage.TRAIN, "training")
@@ -87,7 +87,7 @@ def test_log_lines_are_numbered_and_name_their_stage(stream: io.StringIO) -> Non
     assert "abc" not in str(found[3]["exception"])
 
 
-def test_a_chatty_framework_does_not_flood_the_log(stream: io.StringIO) -> None:
+def test_frequent_progress_is_not_logged_each_time(stream: io.StringIO) -> None:
     listener = Listening()
     tracker = Tracker(log_as_json(stream), (listener,))
     tracker.begin(Stage.TRAIN, "training")
@@ -108,5 +108,5 @@ def test_a_chatty_framework_does_not_flood_the_log(stream: io.StringIO) -> None:
         ("postgresql://u:p@db/x", "postgresql://***@db/x"),
     ],
 )
-def test_secrets_are_cut_out(text: str, clean: str) -> None:
+def test_secrets_are_removed(text: str, clean: str) -> None:
     assert redact(text) == clean

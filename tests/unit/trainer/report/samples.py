@@ -1,4 +1,4 @@
-"""Judged models of every task for the page, without a training: made-up data, and answers with some noise."""
+"""Evaluated models of every task for the page, without a training: generated data, and predictions with some noise."""
 
 import dataclasses
 from typing import Any
@@ -68,7 +68,7 @@ def source_of(dataset: Dataset, judged: Judgement, objective: str, **changes: An
 
 
 def forecasts(count: int = 12, first: str = NASTY, horizon: int = HORIZON) -> ReportInput:
-    """A shop's products; some are forecast worse than the naive model does."""
+    """Return the report of a shop's products. Some have a worse forecast than the naive model."""
     random = np.random.default_rng(7)
     length = HISTORY + horizon
     times = pd.date_range("2026-01-01", periods=length).to_numpy()
@@ -98,7 +98,7 @@ def forecasts(count: int = 12, first: str = NASTY, horizon: int = HORIZON) -> Re
 def forecast(
     *, quantiles: bool = True, horizon: int = 28, series: int = 12, plotted: int = 2, first: str = "first"
 ) -> ReportInput:
-    """Forecasts with what comes behind the data."""
+    """Return forecasts with steps after the end of the data."""
     plain = forecasts(series, first, horizon=28)
     ends = plain.dataset.frame["ds"].max()
     rows = pd.concat(
@@ -120,7 +120,7 @@ def forecast(
 
 
 def backtest(count: int = 30, windows: int = 4, first: str = NASTY) -> Backtest:
-    """Rows of some series at some cutoffs, and what they score."""
+    """Return rows of some series at some cutoffs, with their scores."""
     random = np.random.default_rng(11)
     parts = []
     for age in reversed(range(windows)):

@@ -1,4 +1,4 @@
-"""A backtest in the report of a training and on a page of its own: the same section, escaped and bounded."""
+"""A backtest in the report of a training and on its own page: the same section, escaped and bounded."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ def test_the_report_and_the_page_have_the_same_section() -> None:
     assert "hush" not in page, "the address of the data without its secrets"
 
 
-def test_what_comes_from_users_is_escaped() -> None:
+def test_user_text_is_escaped() -> None:
     dataset = samples.forecasts(3, "first").dataset
     page = render_backtest(BacktestPage(config(), dataset, samples.backtest(3), "2026-11-21T07:30:00+00:00", ()))
     assert samples.NASTY not in page
@@ -31,7 +31,7 @@ def test_without_a_backtest_there_is_no_section() -> None:
     assert '<section id="backtest">' not in render_report(samples.forecasts(3, "first"))
 
 
-def test_of_many_series_those_with_the_lowest_skill_are_listed() -> None:
+def test_of_many_series_the_lowest_skills_are_listed() -> None:
     backtest = samples.backtest(count=30)
     section = backtest_section(backtest)
     assert section.series_title == "The 20 of 30 series with the lowest skill"
@@ -42,7 +42,7 @@ def test_of_many_series_those_with_the_lowest_skill_are_listed() -> None:
     assert [figure.title for figure in section.figures] == ["Error by step ahead", "Error by cutoff"]
 
 
-def test_of_few_series_all_are() -> None:
+def test_few_series_are_all_listed() -> None:
     section = backtest_section(samples.backtest(count=3, windows=1, first="first"))
     assert section.series_title == "By series"
     assert len(section.series) == 3

@@ -1,4 +1,4 @@
-"""The charts of each task: there, bounded, escaped, well-formed."""
+"""The charts of each task: present, bounded, escaped, well-formed."""
 
 import dataclasses
 import re
@@ -58,7 +58,7 @@ def test_each_task_has_its_charts(source: ReportInput, charts: int) -> None:
     assert "nan" not in "".join(found)
 
 
-def test_two_classes_are_told_in_words_too() -> None:
+def test_charts_of_two_classes_have_captions() -> None:
     source = samples.classes(("no", "yes"), costs=(10, 1))
     rows = source.evaluation.holdout
     assert rows is not None
@@ -77,7 +77,7 @@ def test_two_classes_are_told_in_words_too() -> None:
     assert "Naive model: class shares" in page
 
 
-def test_calibration_counts_rows_in_tenths() -> None:
+def test_calibration_has_ten_bins() -> None:
     chance = np.array([0.0, 0.04, 0.55, 0.55, 0.55, 1.0])
     found = Reliability.of(np.array([False, False, True, True, False, True]), chance)
     assert found.rows.tolist() == [2, 3, 1]
@@ -92,12 +92,12 @@ def test_the_worst_series_come_first_and_names_are_escaped() -> None:
     assert titles(page)[3] == "product-11"
 
 
-def test_a_thousand_series_make_no_larger_page() -> None:
+def test_a_thousand_series_have_a_small_page() -> None:
     assert len(render_report(samples.forecasts(1000, "first")).encode()) < MAX_BYTES / 10
     assert len(render_report(samples.numbers(100_000)).encode()) < MAX_BYTES / 10
 
 
-def test_a_merge_without_the_data_still_draws_the_holdouts() -> None:
+def test_without_the_data_the_holdouts_are_plotted() -> None:
     source = samples.forecasts(6, "first")
     gone = dataclasses.replace(source.dataset, frame=pd.DataFrame(), series=())
     assert titles(render_report(dataclasses.replace(source, dataset=gone))) == titles(render_report(source))
@@ -109,7 +109,7 @@ def test_without_a_holdout_there_are_no_charts() -> None:
     assert titles(render_report(bare)) == []
 
 
-def test_a_forecast_shows_some_history() -> None:
+def test_a_chart_of_a_forecast_has_some_history() -> None:
     source = samples.forecasts(2, "first")
     assert source.evaluation.holdout is not None
     picture = forecast_figure("first", source.evaluation.holdout, source.dataset).picture
@@ -126,7 +126,7 @@ def test_the_search_and_the_costs_are_reported() -> None:
     assert "3.24 MiB" in page
 
 
-def test_confusion_counts_and_shares() -> None:
+def test_confusion_matrix_has_counts_and_shares() -> None:
     source = samples.classes()
     found = confusion_of(source.evaluation.table, samples.NAMES)
     assert found is not None
@@ -146,7 +146,7 @@ NUMBERS = st.floats(-1e12, 1e12, allow_nan=False)
 
 @settings(deadline=None, max_examples=60)
 @given(hn.arrays(np.float64, st.integers(1, 30), elements=NUMBERS))
-def test_an_axis_holds_its_values_with_a_few_labels(values: np.ndarray) -> None:
+def test_an_axis_contains_its_values_and_has_few_labels(values: np.ndarray) -> None:
     axis = Axis.over(values)
     span = axis.high - axis.low
     assert axis.low <= values.min() + 1e-9 * span
@@ -156,7 +156,7 @@ def test_an_axis_holds_its_values_with_a_few_labels(values: np.ndarray) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.data())
-def test_any_numbers_make_a_picture_inside_its_frame(data: st.DataObject) -> None:
+def test_any_numbers_are_plotted_inside_the_frame(data: st.DataObject) -> None:
     rows = data.draw(st.integers(1, 20))
     columns = {name: data.draw(hn.arrays(np.float64, rows, elements=NUMBERS)) for name in ("actual", "predicted")}
     holdout = pd.DataFrame({**columns, "baseline": 0.0})
@@ -168,7 +168,7 @@ def test_any_numbers_make_a_picture_inside_its_frame(data: st.DataObject) -> Non
 
 @pytest.mark.parametrize("source", [samples.numbers(40), samples.forecasts(6, "first")], ids=["numbers", "series"])
 @pytest.mark.parametrize("share", [0.1, 1.0])
-def test_predictions_that_are_no_numbers_leave_a_page(source: ReportInput, share: float) -> None:
+def test_predictions_that_are_not_finite_do_not_fail(source: ReportInput, share: float) -> None:
     assert source.evaluation.holdout is not None
     spoiled = source.evaluation.holdout.copy()
     rows = int(len(spoiled) * share)
@@ -191,13 +191,13 @@ def test_gaps_break_a_line() -> None:
     ("last", "labels"),
     [("2026-01-02", ["01 Jan 04:00", "01 Jan 12:00"]), ("2026-01-31", ["06 Jan"]), ("2030-01-01", ["2026", "2028"])],
 )
-def test_times_are_written_as_their_span_allows(last: str, labels: list[str]) -> None:
+def test_the_format_of_times_depends_on_their_span(last: str, labels: list[str]) -> None:
     axis = Axis.of_times(np.array([np.datetime64("2026-01-01"), np.datetime64(last)]))
     found = [text for _, text in axis.ticks]
     assert found[: len(labels)] == labels
 
 
-def test_one_time_is_an_axis_too() -> None:
+def test_a_single_time_has_an_axis() -> None:
     assert Axis.of_times(TIMES[:1]).high > Axis.of_times(TIMES[:1]).low
 
 

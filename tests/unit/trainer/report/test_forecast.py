@@ -1,4 +1,4 @@
-"""The forecast in the report: drawn with its band, named, and told in words."""
+"""The forecast in the report: a plot with a band, and a description as text."""
 
 import re
 from xml.etree import ElementTree
@@ -17,7 +17,7 @@ def pictures(page: str) -> list[ElementTree.Element]:
     return [ElementTree.fromstring(one) for one in re.findall(r'<svg viewBox="0 -.*?</svg>', section)]
 
 
-def test_it_has_titles_axes_legend_and_words() -> None:
+def test_it_has_titles_axes_legend_and_captions() -> None:
     page = render_report(samples.forecast())
     assert "Forecast of the next 28 steps" in page
     assert "The 2 of 12 series with the largest volume." in page
@@ -34,7 +34,7 @@ def test_it_has_titles_axes_legend_and_words() -> None:
     assert kinds.index("area band") < kinds.index("line actual") < kinds.index("line model"), "lines over the band"
 
 
-def test_the_band_lies_around_the_line() -> None:
+def test_the_band_is_around_the_line() -> None:
     (first, *_) = pictures(render_report(samples.forecast()))
     shapes = {path.get("class"): path.get("d", "") for path in first.iter("path")}
     numbers = np.array(re.findall(r"([\d.]+) ([\d.]+)", shapes["area band"]), dtype=float)
@@ -51,20 +51,20 @@ def test_without_quantiles_there_is_no_band() -> None:
     assert "quantile" not in pictures(page)[0].get("aria-label", "")
 
 
-def test_nothing_is_drawn_where_nothing_was_forecast() -> None:
+def test_without_a_forecast_there_is_no_section() -> None:
     plain = samples.forecasts(3, "first")
     assert forecast_section(None, plain.dataset, "y") is None
     assert '<section id="forecast">' not in render_report(plain)
 
 
-def test_all_series_need_no_word_about_which() -> None:
+def test_if_all_series_are_plotted_none_are_counted() -> None:
     given = samples.forecast(series=2)
     section = forecast_section(given.forecast, given.dataset, "y")
     assert section is not None
     assert section.which == ""
 
 
-def test_a_long_horizon_stays_a_small_picture() -> None:
+def test_the_plot_of_a_long_horizon_is_small() -> None:
     given = samples.forecast(horizon=10_000, plotted=1)
     section = forecast_section(given.forecast, given.dataset, "y")
     assert section is not None
@@ -72,7 +72,7 @@ def test_a_long_horizon_stays_a_small_picture() -> None:
     assert "10000 steps" in section.figures[0].picture
 
 
-def test_what_is_not_finite_is_reported() -> None:
+def test_values_that_are_not_finite_are_reported() -> None:
     given = samples.forecast(quantiles=False, plotted=1)
     assert given.forecast is not None
     section = forecast_section(given.forecast.assign(prediction=np.nan), given.dataset, "y")

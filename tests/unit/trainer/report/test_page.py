@@ -1,4 +1,4 @@
-"""The page: complete, escaped, self-contained."""
+"""The report page: complete, escaped, self-contained."""
 
 import re
 
@@ -48,7 +48,7 @@ def source() -> ReportInput:
     )
 
 
-def test_everything_is_there(source: ReportInput) -> None:
+def test_all_sections_are_present(source: ReportInput) -> None:
     page = render_report(source)
     for text in (
         "demand",
@@ -66,7 +66,7 @@ def test_everything_is_there(source: ReportInput) -> None:
         assert text in page
 
 
-def test_what_comes_from_users_is_escaped_and_secrets_are_cut(source: ReportInput) -> None:
+def test_user_text_is_escaped_and_secrets_are_removed(source: ReportInput) -> None:
     page = render_report(source)
     assert "<script" not in page
     assert "<b>bold" not in page
@@ -90,26 +90,26 @@ def test_the_ten_worst_and_the_ten_best() -> None:
     assert (ranked.worst_word, ranked.best_word) == ("largest", "smallest")
 
 
-def test_no_series_is_among_the_worst_and_the_best() -> None:
+def test_no_series_is_in_both_lists() -> None:
     ranked = ranking_of(long_table(5), "mae")
     assert ranked is not None
     assert (ranked.worst_series, ranked.best_series) == (["s04", "s03", "s02"], ["s00", "s01"])
 
 
-def test_of_a_metric_that_should_be_high_the_lowest_are_the_worst() -> None:
+def test_for_a_maximized_metric_the_lowest_series_are_the_worst() -> None:
     table = long_table(4).replace({"metric": {"rmse": "skill"}})
     ranked = ranking_of(table, "skill")
     assert ranked is not None
     assert (ranked.worst_series, ranked.worst_word) == (["s00", "s01"], "smallest")
 
 
-def test_an_objective_over_all_series_ranks_by_the_usual_metric() -> None:
+def test_an_objective_over_all_series_ranks_by_the_default_metric() -> None:
     ranked = ranking_of(long_table(4), "weighted_mae")
     assert ranked is not None
     assert ranked.metric == "mae"
 
 
-def test_all_series_together_are_no_series_of_the_ranking() -> None:
+def test_rows_without_a_series_are_not_ranked() -> None:
     together = pd.DataFrame({"series": [None], "metric": ["mae"], "value": [99.0], "baseline": [1.0]})
     assert ranking_of(pd.concat([together, long_table(30)]), "mae") == ranking_of(long_table(30), "mae")
 
@@ -118,7 +118,7 @@ def test_one_series_has_no_ranking() -> None:
     assert ranking_of(long_table(1), "mae") is None
 
 
-def test_baselines_stand_beside_their_metric_and_tell_who_is_better() -> None:
+def test_each_metric_has_its_baseline_and_a_tone() -> None:
     rows = metric_rows({"mae": 1.0, "r2": 0.5, "bias": 3.0, "skill": -0.1, "baseline_mae": 2.0, "baseline_bias": 1.0})
     assert [(row.name, row.value, row.naive, row.tone) for row in rows] == [
         ("mae", "1", "2", "good"),
@@ -132,5 +132,5 @@ def test_sizes_are_readable() -> None:
     assert [size(count) for count in (12, 2048, 3_400_000, 5 << 30)] == ["12 bytes", "2 KiB", "3.24 MiB", "5 GiB"]
 
 
-def test_no_importance() -> None:
+def test_without_importance_there_is_no_section() -> None:
     assert importance_rows(None) == []

@@ -1,4 +1,4 @@
-"""``import`` as it is called: a folder, a claim, and what comes out where."""
+"""The command ``import``: a folder, a claim, its output and its exit codes."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def test_a_copy_on_this_machine(claims: Path, capsys: pytest.CaptureFixture[str]
     }
 
 
-def test_a_table_of_what_there_is(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_is_a_table(claims: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (claims / KEYS.run("uid-2", "1") / "model.txt").unlink()
     assert main(["import", str(claims), "--list"]) == 65
     shown = capsys.readouterr()
@@ -90,7 +90,7 @@ def test_refusals(
         ("/not/there", 66, "is not a folder"),
     ],
 )
-def test_places_that_cannot_be(
+def test_invalid_storages_are_refused(
     claims: Path, capsys: pytest.CaptureFixture[str], uri: str, code: int, said: str
 ) -> None:
     assert main(["import", uri, "--list"]) == code

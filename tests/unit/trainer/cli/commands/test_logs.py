@@ -1,4 +1,4 @@
-"""``logs``: by the address of the logs, of one of them, or of a run of the same job."""
+"""The command ``logs``: by the address of the logs, of one log file, or of a run of the same job."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def model(tmp_path: Path) -> Path:
         (f"backtests/{UID}/2", "one\ntwo\n"),
     ],
 )
-def test_the_pods_of_a_job_in_their_order(
+def test_the_logs_of_a_job_are_in_the_order_of_the_pods(
     model: Path, capfdbinary: pytest.CaptureFixture[bytes], location: str, printed: str
 ) -> None:
     assert main(["logs", f"file://{model}/{location}"]) == 0
@@ -54,7 +54,7 @@ def test_a_list(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("", "is not the address of logs"),
     ],
 )
-def test_there_are_none(model: Path, capsys: pytest.CaptureFixture[str], location: str, said: str) -> None:
+def test_missing_logs_are_an_error(model: Path, capsys: pytest.CaptureFixture[str], location: str, said: str) -> None:
     assert main(["logs", f"file://{model}/{location}"]) == 66
     shown = capsys.readouterr()
     assert shown.out == ""

@@ -1,4 +1,4 @@
-"""``prune`` as it is called: what it refuses before it looks at anything."""
+"""The command ``prune``: what it refuses before it reads the storage."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_a_file_needs_a_namespace(tmp_path: Path, in_use: Path, capsys: pytest.C
         ("kind: List\nitems:\n- kind: ModelVersion\n  metadata: {name: v, namespace: shop}\n", 65, "which artifact"),
     ],
 )
-def test_a_file_that_does_not_tell(
+def test_a_file_without_usable_objects_is_refused(
     tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str], text: str, code: int, said: str
 ) -> None:
     in_use.write_text(text)
@@ -70,7 +70,7 @@ def test_a_file_that_does_not_tell(
     assert (shown.out, said in shown.err) == ("", True)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(tmp_path, "--in-use", tmp_path / "none.yaml", "--namespace", "shop") == 64
     assert "none.yaml cannot be read" in capsys.readouterr().err
 
@@ -85,7 +85,7 @@ def test_outside_of_a_pod(
     assert "the objects in use are unknown: this is not a pod" in capsys.readouterr().err
 
 
-def test_what_was_removed_is_not_the_newest(tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_removed_version_is_not_the_newest(tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = FolderStore(tmp_path / "out", "file:///out")
     records = [train(store, uid, write_output(tmp_path / "output")) for uid in ("uid-1", "uid-2")]
     in_use.write_text(json.dumps({"items": [version(records[0])]}))

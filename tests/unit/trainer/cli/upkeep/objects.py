@@ -1,4 +1,4 @@
-"""What the tests of upkeep share: runs of a model in a store, and the objects of a cluster that name them."""
+"""Shared by the tests of upkeep: runs of a model in a store, and the Kubernetes objects that refer to them."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,14 +21,14 @@ LATER = timedelta(days=1)
 
 
 def tomorrow() -> datetime:
-    """A moment before which everything that a test has written lies."""
+    """Return a time after everything that a test has written."""
     return datetime.now(UTC) + LATER
 
 
 def train(
     store: ArtifactStore, uid: str, output: Path, keys: ModelKeys = KEYS, asked: VersionRequest | None = REQUEST
 ) -> VersionRecord:
-    """Leave a version as a trainer does."""
+    """Write a version as a trainer does."""
     folder = begin_run(store, keys, uid, 1)
     entries = upload_files(store, folder, output, ["model.txt", "report.html"])
     number = reserve_version(store, keys, uid)
@@ -39,7 +39,7 @@ def train(
 
 
 def version(record: VersionRecord, keys: ModelKeys = KEYS, base: str = "s3://models/all") -> dict[str, Any]:
-    """Return the ModelVersion of a claim."""
+    """Return the ModelVersion of a registered version."""
     return {
         "kind": "ModelVersion",
         "metadata": {"name": f"{keys.model}-v{record.version}", "namespace": keys.namespace},

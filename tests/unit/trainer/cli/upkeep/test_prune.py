@@ -1,4 +1,7 @@
-"""Removal from a storage: never what is used, whatever happens meanwhile; and after a crash it goes on."""
+"""Removal from a storage: nothing that is in use, whatever happens in the meantime.
+
+After a crash, the next run completes it.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +27,7 @@ from trainyard_trainer.errors import ConfigError, DataError
 
 
 class DyingRemoval(FolderStore):
-    """Dies after so many removed objects."""
+    """Kills the process after a number of removed objects."""
 
     left = 10**9
 
@@ -64,7 +67,7 @@ def prune(store: FolderStore, usage: Usage, meanwhile: Usage | None = None) -> l
     return [one.folder for one in removed]
 
 
-def test_what_is_used_stays_and_the_rest_goes(store: DyingRemoval, output: Path) -> None:
+def test_used_objects_stay_and_others_are_removed(store: DyingRemoval, output: Path) -> None:
     first, second = (train(store, uid, output) for uid in ("uid-1", "uid-2"))
     before = keys_of(store)
     usage = use(version(second))
@@ -81,7 +84,7 @@ def test_what_is_used_stays_and_the_rest_goes(store: DyingRemoval, output: Path)
     assert not found(store, usage).removals
 
 
-def test_a_number_is_never_given_twice(store: DyingRemoval, output: Path) -> None:
+def test_a_version_number_is_never_used_again(store: DyingRemoval, output: Path) -> None:
     train(store, "uid-1", output)
     train(store, "uid-2", output)
     prune(store, use())
@@ -92,7 +95,7 @@ def test_a_number_is_never_given_twice(store: DyingRemoval, output: Path) -> Non
     assert newest.version == 3
 
 
-def test_a_job_that_works_keeps_all_it_has(store: DyingRemoval, output: Path) -> None:
+def test_a_running_job_keeps_all_its_objects(store: DyingRemoval, output: Path) -> None:
     train(store, "uid-1", output)
     begin_run(store, KEYS, "uid-2", 1)
     store.replace(f"{KEYS.checkpoints('uid-2')}/digest/a", b"1")
@@ -103,8 +106,8 @@ def test_a_job_that_works_keeps_all_it_has(store: DyingRemoval, output: Path) ->
         assert left == [("version", 1), ("run", None), ("checkpoints", None)]  # what it has logged stays with it
 
 
-def test_what_is_young_stays(store: DyingRemoval, output: Path) -> None:
-    """One young object of a job keeps all of it: it may be a job that the list of jobs does not know yet."""
+def test_new_objects_stay(store: DyingRemoval, output: Path) -> None:
+    """One new object of a job keeps all of them, because the list of jobs may not contain the job yet."""
     train(store, "uid-1", output)
     assert not found(store, use(), datetime.now(UTC) - timedelta(hours=1)).removals
     between = datetime.now(UTC) + timedelta(hours=1)
@@ -117,7 +120,7 @@ def test_what_is_young_stays(store: DyingRemoval, output: Path) -> None:
     assert len(plan(KEYS, objects[:2], {}, use(), between)) == 1
 
 
-def test_a_deployment_keeps_its_versions_without_their_objects(store: DyingRemoval, output: Path) -> None:
+def test_a_deployment_keeps_versions_without_a_modelversion(store: DyingRemoval, output: Path) -> None:
     for number in range(1, 7):
         train(store, f"uid-{number}", output)
     about = {"name": "serve", "namespace": KEYS.namespace}
@@ -135,12 +138,12 @@ def test_an_object_of_another_namespace_keeps_nothing(store: DyingRemoval, outpu
     assert ("version", 1) in whats(found(store, use(elsewhere, job("uid-1", "Running", "market"))))
 
 
-def test_the_storage_may_have_another_name(store: DyingRemoval, output: Path) -> None:
+def test_the_storage_may_have_another_address(store: DyingRemoval, output: Path) -> None:
     record = train(store, "uid-1", output)
     assert not found(store, use(version(record, base="s3://alias//models"))).removals
 
 
-def test_a_dataset_and_what_others_keep_there_are_never_touched(store: DyingRemoval, output: Path) -> None:
+def test_datasets_and_foreign_files_are_never_removed(store: DyingRemoval, output: Path) -> None:
     folder = begin_run(store, DatasetKeys(KEYS.namespace, KEYS.model), "uid-1", 1)
     store.replace(f"{KEYS.base}/notes/mine.txt", b"1")
     store.replace(f"{KEYS.base}/README", b"1")
@@ -156,13 +159,13 @@ def test_a_dataset_and_what_others_keep_there_are_never_touched(store: DyingRemo
     }
 
 
-def test_a_backtest_goes_with_its_job(store: DyingRemoval) -> None:
+def test_a_backtest_is_removed_if_its_job_is_gone(store: DyingRemoval) -> None:
     begin_run(store, BacktestKeys(KEYS.namespace, KEYS.model), "uid-1", 1)
     assert not found(store, use(job("uid-1", "Succeeded"))).removals
     assert whats(found(store, use())) == [("backtest", None)]
 
 
-def test_a_torn_file_goes_when_it_is_old(store: DyingRemoval, output: Path, tmp_path: Path) -> None:
+def test_an_old_incomplete_file_is_removed(store: DyingRemoval, output: Path, tmp_path: Path) -> None:
     record = train(store, "uid-1", output)
     (tmp_path / "store" / record.run / ".writing-0123").write_bytes(b"half")
     usage = use(version(record))
@@ -171,14 +174,14 @@ def test_a_torn_file_goes_when_it_is_old(store: DyingRemoval, output: Path, tmp_
     assert prune(store, usage) == [f"{record.run}/.writing-0123"]
 
 
-def test_what_comes_into_use_meanwhile_stays(store: DyingRemoval, output: Path) -> None:
+def test_an_object_that_gets_used_in_the_meantime_stays(store: DyingRemoval, output: Path) -> None:
     records = [train(store, uid, output) for uid in ("uid-1", "uid-2")]
     before = keys_of(store)
     prune(store, use(), meanwhile=use(version(records[0]), job("uid-2", "Running")))
     assert keys_of(store) == before
 
 
-def test_a_job_that_begins_meanwhile_stays(store: DyingRemoval, output: Path) -> None:
+def test_a_job_that_starts_in_the_meantime_stays(store: DyingRemoval, output: Path) -> None:
     train(store, "uid-1", output)
     checked = found(store, use())
 
@@ -190,7 +193,7 @@ def test_a_job_that_begins_meanwhile_stays(store: DyingRemoval, output: Path) ->
     assert {one.number for one in found(store, use()).removals if one.what == "version"} == {2}
 
 
-def test_who_asks_again_and_learns_nothing_removes_nothing(store: DyingRemoval, output: Path) -> None:
+def test_nothing_is_removed_if_the_second_read_fails(store: DyingRemoval, output: Path) -> None:
     train(store, "uid-1", output)
     before = keys_of(store)
 
@@ -202,7 +205,7 @@ def test_who_asks_again_and_learns_nothing_removes_nothing(store: DyingRemoval, 
     assert before <= keys_of(store)
 
 
-def test_a_restored_version_loses_its_mark(store: DyingRemoval, output: Path) -> None:
+def test_a_restored_version_is_no_longer_marked_as_removed(store: DyingRemoval, output: Path) -> None:
     record = train(store, "uid-1", output)
     store.put_if_absent(KEYS.removed(1), b"{}")
     usage = use(version(record))
@@ -227,7 +230,7 @@ def test_a_crash_leaves_no_manifest_of_missing_files(store: DyingRemoval, output
 
 
 def assert_consistent(store: FolderStore, kept: VersionRecord) -> None:
-    """Every manifest has its files, and every version is good or marked."""
+    """Check that every manifest has its files, and that every version is complete or marked as removed."""
     keys = keys_of(store)
     for key in keys:
         if key.endswith(f"/{MANIFEST}"):
@@ -238,7 +241,7 @@ def assert_consistent(store: FolderStore, kept: VersionRecord) -> None:
     assert newest_record(store, KEYS) == kept
 
 
-def test_a_claim_that_cannot_be_read_keeps_its_model(store: DyingRemoval, output: Path, tmp_path: Path) -> None:
+def test_an_unreadable_claim_keeps_all_of_its_model(store: DyingRemoval, output: Path, tmp_path: Path) -> None:
     train(store, "uid-1", output)
     (tmp_path / "store" / KEYS.version(1)).write_text("{")
     one = found(store, use())
@@ -247,7 +250,7 @@ def test_a_claim_that_cannot_be_read_keeps_its_model(store: DyingRemoval, output
     assert "nothing of shop/demand is removed" in one.fault
 
 
-def test_a_cluster_without_versions_may_have_lost_them(store: DyingRemoval, output: Path) -> None:
+def test_a_cluster_without_versions_is_refused(store: DyingRemoval, output: Path) -> None:
     reserve_version(store, KEYS, "uid-1")
     record = train(store, "uid-2", output)
     require_versions(store, [KEYS], use(version(record)), "shop")
@@ -258,7 +261,7 @@ def test_a_cluster_without_versions_may_have_lost_them(store: DyingRemoval, outp
     require_versions(store, [KEYS], use(), "shop")
 
 
-def test_an_object_that_does_not_say_what_it_uses_ends_it() -> None:
+def test_an_object_with_unknown_usage_stops_the_removal() -> None:
     about = {"name": "demand-v1", "namespace": KEYS.namespace}
     with pytest.raises(DataError, match="ModelVersion demand-v1 does not say which artifact it has"):
         use({"kind": "ModelVersion", "metadata": about, "spec": {"model": "demand", "version": 1}})

@@ -1,4 +1,7 @@
-"""Versions made again from a storage: as the operator made them, and one that is broken breaks no other."""
+"""Versions rebuilt from a storage: equal to those of the operator.
+
+An error in one version does not affect the others.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,10 +46,10 @@ def rebuilt(store: FolderStore, options: RebuildOptions = OPTIONS) -> list[Rebui
     return list(rebuild(store, models_in(store), options))
 
 
-def test_it_is_what_the_operator_made(store: FolderStore, output: Path) -> None:
-    """The operator's own code is asked, with the result that the trainer left for it.
+def test_it_equals_the_version_of_the_operator(store: FolderStore, output: Path) -> None:
+    """Call the operator's own code with the result of the trainer.
 
-    One thing the storage does not hold: the digest of the job's spec. Without it the version is of any job of its name.
+    The storage does not have the digest of the job's spec. Without it, the version belongs to any job of its name.
     """
     record = train(store, "uid-1", output)
     run = registered_run(store, record)
@@ -63,7 +66,7 @@ def test_it_is_what_the_operator_made(store: FolderStore, output: Path) -> None:
     assert (one.state, one.body) == ("Good", made)
 
 
-def test_a_later_comparison_counts(store: FolderStore, output: Path) -> None:
+def test_a_later_comparison_is_used(store: FolderStore, output: Path) -> None:
     record = train(store, "uid-1", output)
     later = Comparison(champion=7, champion_digest="c" * 64, reason="TooFewRows")
     store.replace(KEYS.compared(record.version), canonical_json(later.wire()))
@@ -85,8 +88,8 @@ def test_a_storage_that_moved(store: FolderStore, output: Path) -> None:
     assert one.body["spec"]["storage"] == moved.wire()
 
 
-def test_the_same_place_is_reached_as_it_was(store: FolderStore, output: Path) -> None:
-    """Who imports may come by another way than the cluster: its own address of the server is not the cluster's."""
+def test_the_storage_of_the_manifest_is_kept(store: FolderStore, output: Path) -> None:
+    """The address used for the import can differ from that of the cluster, such as the endpoint of the server."""
     train(store, "uid-1", output)
     other_way = STORAGE.model_copy(update={"uri": f"{STORAGE.uri}/", "endpoint": "http://127.0.0.1:7070"})
     (one,) = rebuilt(store, RebuildOptions(other_way))
@@ -147,7 +150,9 @@ def copy_claim(root: Path, run: Path) -> None:
         (copy_claim, "it was copied here from another folder"),
     ],
 )
-def test_a_broken_one_breaks_no_other(store: FolderStore, root: Path, output: Path, harm: Harm, said: str) -> None:
+def test_an_error_in_one_version_does_not_affect_others(
+    store: FolderStore, root: Path, output: Path, harm: Harm, said: str
+) -> None:
     for uid in ("uid-1", "uid-2", "uid-3"):
         train(store, uid, output)
     train(store, "uid-4", output, ModelKeys("shop", "other"))
@@ -162,7 +167,7 @@ def test_a_broken_one_breaks_no_other(store: FolderStore, root: Path, output: Pa
     assert said in found[1].message
 
 
-def test_a_changed_byte_is_found_by_its_digest(store: FolderStore, root: Path, output: Path) -> None:
+def test_a_changed_byte_is_found_by_the_digest(store: FolderStore, root: Path, output: Path) -> None:
     train(store, "uid-1", output)
     file = root / KEYS.run("uid-1", "1") / "model.txt"
     file.write_text(file.read_text().replace("tree", "eert", 1))
@@ -172,7 +177,7 @@ def test_a_changed_byte_is_found_by_its_digest(store: FolderStore, root: Path, o
     assert "changed after registration" in one.message
 
 
-def test_a_run_of_another_model_is_not_taken_for_this_one(store: FolderStore, root: Path, output: Path) -> None:
+def test_a_run_of_another_model_is_refused(store: FolderStore, root: Path, output: Path) -> None:
     train(store, "uid-1", output)
     (root / "shop/demand").rename(root / "shop/renamed")
     (one,) = rebuilt(store)
@@ -195,7 +200,7 @@ def test_numbers_without_a_version_and_runs_without_a_number(store: FolderStore,
     assert [one.state for one in rebuilt(store)] == ["Removed", "Reserved", "Reserved"]
 
 
-def test_what_is_no_model_is_not_looked_at(store: FolderStore, root: Path, output: Path) -> None:
+def test_other_folders_are_ignored(store: FolderStore, root: Path, output: Path) -> None:
     train(store, "uid-1", output)
     for name in ("lost+found", "shop/README", "other-tool/state/files", "UPPER/case/runs"):
         (root / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A backtest says what a training would have said at each cutoff, whatever trains, interrupted or shared or not."""
+"""A backtest has the forecasts of a training at each cutoff, for every framework, also if interrupted or sharded."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 def shop(folder: Path, until: int = LENGTH, *, spoiled_from: int = LENGTH) -> Path:
-    """Write the first days of a shop; from some day on its values are of another world."""
+    """Write the first days of a shop. From one day on, its values have another distribution."""
     random = np.random.default_rng(3)
     frames = []
     for number, name in enumerate(NAMES, 1):
@@ -67,7 +67,7 @@ def rows_of(config: TrainerConfig, folder: Path) -> pd.DataFrame:
 
 
 def directly(config: TrainerConfig, folder: Path) -> pd.DataFrame:
-    """Return the holdout of a training by the framework's own calls."""
+    """Return the holdout of a training that calls the framework directly."""
     framework, dataset, context = framework_for(config), dataset_of(config, folder), context_of(config, folder)
     context.output.mkdir(exist_ok=True)
     found = framework.evaluate(dataset, framework.train(dataset, context), context).holdout
@@ -76,7 +76,7 @@ def directly(config: TrainerConfig, folder: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("framework", list(QUICK))
-def test_each_window_is_the_training_on_data_that_ends_there(tmp_path: Path, framework: str) -> None:
+def test_each_window_equals_a_training_on_data_that_ends_there(tmp_path: Path, framework: str) -> None:
     rows = rows_of(config_of(shop(tmp_path), framework), tmp_path)
     assert rows["step"].tolist() == [1, 2, 3, 4, 5] * len(NAMES) * 2
     for age, end in ((1, LENGTH - STEP), (0, LENGTH)):
@@ -88,7 +88,7 @@ def test_each_window_is_the_training_on_data_that_ends_there(tmp_path: Path, fra
         pd.testing.assert_frame_equal(found[same], expected[same].reset_index(drop=True), rtol=1e-5)
 
 
-def test_what_came_after_a_cutoff_changes_nothing_that_was_said_there(tmp_path: Path) -> None:
+def test_rows_after_a_cutoff_do_not_change_its_forecasts(tmp_path: Path) -> None:
     said = []
     for name, spoiled in (("one", LENGTH), ("two", LENGTH - STEP - HORIZON)):
         rows = rows_of(config_of(shop(tmp_path / name, spoiled_from=spoiled), "LightGBM"), tmp_path / name)
@@ -159,7 +159,7 @@ class Kept(Checkpoints):
 
 
 class Counted:
-    """A framework that counts its trainings, and may fail."""
+    """A framework that counts its trainings, and can fail."""
 
     def __init__(self, whole: Framework, error: Exception | None = None) -> None:
         self._whole, self._error, self.ends = whole, error, []  # type: ignore[var-annotated]
@@ -179,7 +179,7 @@ class Counted:
         return self._whole.evaluate(dataset, trained, context)
 
 
-def test_a_stop_between_two_windows_loses_none_that_is_finished(tmp_path: Path) -> None:
+def test_a_stop_between_two_windows_keeps_the_finished_ones(tmp_path: Path) -> None:
     config = config_of(shop(tmp_path), "LightGBM", windows=3)
     dataset, framework, kept = dataset_of(config, tmp_path), Counted(framework_for(config)), Kept()
     whole = run_backtest(framework_for(config), dataset, context_of(config, tmp_path))
@@ -195,7 +195,7 @@ def test_a_stop_between_two_windows_loses_none_that_is_finished(tmp_path: Path) 
     assert again.scores.metrics == whole.scores.metrics
 
 
-def test_a_training_that_fails_names_its_window(tmp_path: Path) -> None:
+def test_an_error_names_its_window(tmp_path: Path) -> None:
     config = config_of(shop(tmp_path), "LightGBM", windows=3)
     framework = Counted(framework_for(config), DataError("every series is too short for lags"))
     said = r"backtest, window 1 of 3: every series is too short for lags; set fewer spec\.backtest\.windows"
@@ -233,7 +233,7 @@ def test_a_training_publishes_the_metrics_beside_those_of_the_holdout(tmp_path: 
     assert "backtest_" not in page.split('<section id="metrics">')[1].split("</section>", maxsplit=1)[0]
 
 
-def test_mode_backtest_makes_no_version_and_is_found_by_the_next_attempt(tmp_path: Path) -> None:
+def test_mode_backtest_creates_no_version_and_the_next_attempt_finds_it(tmp_path: Path) -> None:
     config = config_of(shop(tmp_path), "LightGBM", mode="Backtest", gates=[{"metric": "mae", "op": "<", "value": 1}])
     code, result = pods(tmp_path, config)
     assert (code, result.made, result.model_version) == (0, "Backtest", None)
@@ -263,7 +263,7 @@ def test_shards_share_every_window(tmp_path: Path) -> None:
     assert tables[0] == tables[1]
 
 
-def test_a_shard_leaves_its_series_of_the_windows(tmp_path: Path) -> None:
+def test_a_shard_trains_its_series_of_each_window(tmp_path: Path) -> None:
     config = config_of(shop(tmp_path), "Prophet", shards=2)
     assert pods(tmp_path, config, "0")[1].made == "Shard"
     left = [file.name for file in (tmp_path / "claims/models/all/demo/demand/runs/run-1/checkpoints").glob("*/*")]
@@ -288,12 +288,12 @@ def test_a_shard_leaves_its_series_of_the_windows(tmp_path: Path) -> None:
         ({"objective": {"metric": "backtest_mae"}}, r"spec\.objective\.metric backtest_mae is not a metric"),
     ],
 )
-def test_names_that_cannot_be(tmp_path: Path, spec: dict[str, Any], said: str) -> None:
+def test_invalid_metrics_are_refused(tmp_path: Path, spec: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         check_metrics(config_of(tmp_path / "shop.csv", "Prophet", **spec).spec)
 
 
-def test_a_metric_over_cutoffs_is_better_the_same_way() -> None:
+def test_backtest_metrics_have_the_same_goals() -> None:
     assert (goal_of("backtest_mae"), goal_of("backtest_skill"), goal_of("backtest_bias")) == (
         *("Minimize", "Maximize"),
         None,
@@ -310,7 +310,7 @@ def test_too_many_windows_are_refused_before_anything_is_trained(tmp_path: Path)
 
 
 @pytest.mark.parametrize("framework", ["LightGBM", "Prophet", "Torch"])
-def test_without_refit_the_oldest_model_answers_every_window(tmp_path: Path, framework: str) -> None:
+def test_without_refit_the_oldest_model_predicts_every_window(tmp_path: Path, framework: str) -> None:
     config = config_of(shop(tmp_path), framework, windows=3, backtest={"windows": 3, "step": STEP, "refit": False})
     rows = rows_of(config, tmp_path)
     assert sorted(rows[AGE].unique()) == [0, 1, 2]
@@ -324,7 +324,7 @@ def test_without_refit_the_oldest_model_answers_every_window(tmp_path: Path, fra
     pd.testing.assert_series_equal(oldest["baseline"], same["baseline"])
 
 
-def test_without_refit_the_future_is_not_known(tmp_path: Path) -> None:
+def test_without_refit_later_rows_are_unknown(tmp_path: Path) -> None:
     spec = {"windows": 2, "backtest": {"windows": 2, "step": HORIZON, "refit": False}}
     honest = rows_of(config_of(shop(tmp_path / "a"), "LightGBM", **spec), tmp_path / "a")
     spoiled = rows_of(

@@ -1,4 +1,4 @@
-"""Where series are cut: back from their ends, step by step, and never where too little would be left."""
+"""The cutoffs of series: backwards from their ends, step by step, as long as enough rows are left."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def test_windows_roll_back_from_the_end_of_each_series(tmp_path: Path) -> None:
         assert window.dataset.rows == sum(one.stop - one.start for one in window.dataset.series)
 
 
-def test_the_step_is_the_horizon_unless_it_is_said(tmp_path: Path) -> None:
+def test_the_default_step_is_the_horizon(tmp_path: Path) -> None:
     plan, *_ = planned(tmp_path, {"a": days(60)}, windows=2)
     assert [str(window.cutoffs[0])[:10] for window in plan.windows] == ["2026-06-22", "2026-06-26"]
 
@@ -59,7 +59,7 @@ def test_the_newest_window_is_the_holdout_of_the_training(tmp_path: Path) -> Non
     assert plan.windows[-1].dataset.series == dataset.series
 
 
-def test_steps_are_counted_over_gaps_and_a_cutoff_may_lie_in_one(tmp_path: Path) -> None:
+def test_gaps_count_as_steps_and_a_cutoff_may_be_in_a_gap(tmp_path: Path) -> None:
     times = days(60)
     closed = times[times.isin(pd.to_datetime(["2026-06-25", "2026-06-26", "2026-06-28"]))]
     plan, *_ = planned(tmp_path, {"a": times.difference(closed)}, windows=1)
@@ -68,7 +68,7 @@ def test_steps_are_counted_over_gaps_and_a_cutoff_may_lie_in_one(tmp_path: Path)
     assert window.steps.tolist() == [1, 3, 4]
 
 
-def test_a_short_series_has_part_in_the_windows_it_is_long_enough_for_and_is_named(tmp_path: Path) -> None:
+def test_a_short_series_has_fewer_windows_and_a_warning(tmp_path: Path) -> None:
     plan, *_ = planned(tmp_path, {"a": days(60), "b": days(38), "c": days(60)}, windows=4)
     names = [[one.name for one in window.dataset.series] for window in plan.windows]
     assert names == [["a", "c"], ["a", "b", "c"], ["a", "b", "c"], ["a", "b", "c"]]
@@ -77,7 +77,7 @@ def test_a_short_series_has_part_in_the_windows_it_is_long_enough_for_and_is_nam
     )
 
 
-def test_too_many_windows_for_the_data(tmp_path: Path) -> None:
+def test_too_many_windows_are_refused(tmp_path: Path) -> None:
     said = (
         r"t\.csv: no series is long enough for spec\.backtest\.windows 9: with 4 steps between two cutoffs and a "
         r"horizon of 4, the longest series has 8 windows; set fewer windows, or a smaller step or horizon"
@@ -86,7 +86,7 @@ def test_too_many_windows_for_the_data(tmp_path: Path) -> None:
         planned(tmp_path, {"a": days(60), "b": days(40)}, windows=9)
 
 
-def test_without_a_backtest_every_dataset_has_space(tmp_path: Path) -> None:
+def test_without_a_backtest_every_dataset_is_accepted(tmp_path: Path) -> None:
     _, dataset, config = planned(tmp_path, {"a": days(40)}, windows=1)
     require_capacity(dataset, config.spec.model_copy(update={"backtest": None}))
     more = config.spec.model_copy(update={"backtest": Backtest(windows=50)})

@@ -1,4 +1,4 @@
-"""Trainings of one model, night by night, in one folder: what the operator would start, without a cluster."""
+"""Trainings of one model, night by night, in one folder, as the operator would start them, without a cluster."""
 
 import json
 import uuid
@@ -31,7 +31,7 @@ class Nights:
     def train(
         self, frame: pd.DataFrame, *, champion: ChampionRef | None = None, uid: str = "", attempt: int = 1, **spec: Any
     ) -> TrainingResult:
-        """Train on a table; whatever the trainer ends with. The same ``uid`` is another attempt of the same job."""
+        """Train on a table, and return the result of any kind. The same ``uid`` is another attempt of the same job."""
         path = self.folder / "table.csv"
         frame.to_csv(path, index=False)
         fields = {
@@ -60,11 +60,11 @@ class Nights:
         return TrainingResult.model_validate_json(log.read_bytes())
 
     def folder_of(self, result: TrainingResult) -> Path:
-        """Return where a run lies."""
+        """Return the folder of a run."""
         return Path(result.artifact.uri.removeprefix("file://"))
 
     def rewritten(self, result: TrainingResult, **changes: Any) -> ChampionRef:
-        """Change the manifest of a run, as another release or another hand would have written it."""
+        """Change the manifest of a run, as another release or a user would write it."""
         file = self.folder_of(result) / MANIFEST
         fields = {**json.loads(file.read_text()), **changes}
         body = Manifest.model_validate({name: value for name, value in fields.items() if value is not None}).encode()
@@ -74,12 +74,12 @@ class Nights:
 
 
 def ref(result: TrainingResult) -> ChampionRef:
-    """Return a version as the operator hands it to the next training."""
+    """Return a version as the operator passes it to the next training."""
     return ChampionRef(version=result.model_version.version, artifact=result.artifact)
 
 
 def elsewhere(result: TrainingResult, uri: str) -> ChampionRef:
-    """Return it with another address."""
+    """Return the version with another address."""
     artifact = Artifact(uri=uri, manifest_sha256=result.artifact.manifest_sha256, size_bytes=1)
     return ChampionRef(version=result.model_version.version, artifact=artifact)
 
@@ -95,7 +95,7 @@ def machines(rows: int, seed: int = 0) -> pd.DataFrame:
 
 
 def sales(days: int, items: int = 4) -> pd.DataFrame:
-    """Daily sales with a weekly season; the same days have the same values, however many follow."""
+    """Daily sales with a weekly season. The same days have the same values, whatever the number of later days."""
     parts = []
     for item in range(items):
         random = np.random.default_rng(item)

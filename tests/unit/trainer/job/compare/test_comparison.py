@@ -1,4 +1,4 @@
-"""The champion answers the rows that the candidate is judged by, or says why it cannot."""
+"""The champion predicts the held-out rows of the candidate, or the comparison has the reason why it cannot."""
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ def test_without_a_champion_there_is_no_comparison(first):
     assert first.comparison is None
 
 
-def test_after_growth_in_any_order_every_held_out_row_is_answered_by_both(nights, first):
+def test_both_predict_every_held_out_row_of_grown_data_in_any_order(nights, first):
     result = nights.train(grown(), champion=ref(first), **TABLE)
     found = result.comparison
     assert (found.reason, found.answered_by, found.champion) == ("Compared", "Judged", 1)
@@ -50,7 +50,7 @@ def test_after_growth_in_any_order_every_held_out_row_is_answered_by_both(nights
     assert auc.value == next(metric.value for metric in result.metrics if metric.name == "auc")
 
 
-def test_the_same_data_again_is_no_difference(nights, first):
+def test_the_same_data_has_no_difference(nights, first):
     result = nights.train(machines(900), champion=ref(first), **TABLE)
     assert [float(getattr(by_name(result)["auc"], name)) for name in ("difference", "low", "high")] == [0, 0, 0]
 
@@ -71,14 +71,14 @@ def test_a_gate_names_metric_and_confidence(nights, first):
     assert by_name(result)["auc"].confidence == 0.95
 
 
-def test_another_seed_leaves_the_rows_that_neither_has_learned(nights, first):
+def test_with_another_seed_only_rows_unknown_to_both_count(nights, first):
     result = nights.train(grown(), champion=ref(first), split={"seed": 7}, **TABLE)
     assert result.comparison.reason == "Compared"
     assert result.comparison.rows == pytest.approx(360 * 0.2, rel=0.4)
     assert "it was trained on the others or cannot predict them" in result.comparison.message
 
 
-def test_other_features_and_another_framework_answer_the_same_rows(nights, first):
+def test_other_features_or_frameworks_predict_the_same_rows(nights, first):
     fewer = {**TABLE, "data": {"target": "failed", "features": ["heat", "site"]}}
     result = nights.train(grown(), champion=ref(first), **fewer)
     assert result.comparison.reason == "Compared"
@@ -88,7 +88,7 @@ def test_other_features_and_another_framework_answer_the_same_rows(nights, first
     assert same.comparison.rows == pytest.approx(180, rel=0.2)
 
 
-def test_a_new_class_is_one_the_champion_gives_no_chance(nights, first):
+def test_the_champion_has_probability_0_for_a_new_class(nights, first):
     frame = grown()
     frame.loc[frame["heat"] > 1.5, "failed"] = "broken"
     result = nights.train(frame, champion=ref(first), **TABLE)
@@ -96,7 +96,7 @@ def test_a_new_class_is_one_the_champion_gives_no_chance(nights, first):
     assert float(by_name(result)["auc"].difference) > 0
 
 
-def test_groups_are_the_units(nights):
+def test_groups_are_the_units_of_resampling(nights):
     frame = machines(900).assign(machine=np.arange(900) // 15)
     grouped = {**TABLE, "data": {"target": "failed", "group": "machine"}}
     champion = nights.train(frame, **grouped)
@@ -104,7 +104,7 @@ def test_groups_are_the_units(nights):
     assert result.comparison.rows == 15 * result.comparison.units
 
 
-def test_a_table_by_time_asks_the_newest_model_that_has_not_learned_the_rows(nights):
+def test_a_split_by_time_uses_the_newest_model_without_the_rows(nights):
     by_time = {**TABLE, "data": {"target": "failed", "time": "day"}, "split": {"strategy": "Time"}}
     frame = machines(1500).assign(day=pd.date_range("2026-01-01", periods=1500, freq="h").astype(str))
     champion = nights.train(frame.head(900), **by_time)
@@ -130,12 +130,12 @@ def test_forecasts_of_a_day_later_and_of_two_weeks_later(nights, framework):
         assert abs(float(by_name(result)["mase"].difference)) < 1
 
 
-def test_a_forecast_of_the_same_data_by_the_saved_model_is_the_one_that_was_judged(nights, forecast):
+def test_the_saved_judged_model_reproduces_its_forecast(nights, forecast):
     result = nights.train(sales(300), champion=ref(forecast), **FORECAST)
     assert all(float(one.difference) == 0 for one in result.comparison.metrics)
 
 
-def test_a_new_series_is_answered_by_the_global_model_and_left_out_by_prophet(nights, forecast):
+def test_a_new_series_is_predicted_by_a_global_model_only(nights, forecast):
     result = nights.train(sales(301, items=5), champion=ref(forecast), **FORECAST)
     assert (result.comparison.reason, result.comparison.rows) == ("Compared", 35)
     own = nights.train(sales(300), **FORECAST, framework="Prophet", parameters={})
@@ -143,7 +143,7 @@ def test_a_new_series_is_answered_by_the_global_model_and_left_out_by_prophet(ni
     assert (result.comparison.reason, result.comparison.rows) == ("Compared", 28)
 
 
-def test_another_horizon_is_answered(nights, forecast):
+def test_another_horizon_is_predicted(nights, forecast):
     longer = {**FORECAST, "forecast": {"horizon": 14}}
     result = nights.train(sales(320), champion=ref(forecast), **longer)
     assert (result.comparison.reason, result.comparison.rows) == ("Compared", 56)
@@ -156,7 +156,7 @@ def test_another_horizon_is_answered(nights, forecast):
     ("spec", "before", "now", "metric"),
     [(TABLE, lambda: machines(900), grown, "auc"), (FORECAST, lambda: sales(300), lambda: sales(301), "mase")],
 )
-def test_another_attempt_compares_with_the_version_that_serves_now_and_trains_nothing(
+def test_another_attempt_compares_with_the_version_that_serves_now_without_training(
     tmp_path, spec, before, now, metric
 ):
     nights = Nights(tmp_path)
@@ -173,13 +173,13 @@ def test_another_attempt_compares_with_the_version_that_serves_now_and_trains_no
     assert new.champion == next(one.value for one in other.metrics if one.name == metric)
 
 
-def test_another_attempt_with_the_same_champion_says_what_the_first_one_said(nights, first):
+def test_another_attempt_with_the_same_champion_has_the_same_comparison(nights, first):
     result = nights.train(grown(), uid="same", champion=ref(first), **TABLE)
     again = nights.train(grown(), uid="same", attempt=2, champion=ref(first), **TABLE)
     assert again.comparison == result.comparison
 
 
-def test_data_that_cannot_be_read_again_is_a_reason_and_no_failure(nights, first):
+def test_unreadable_data_in_another_attempt_is_a_reason_not_a_failure(nights, first):
     candidate = nights.train(grown(), uid="gone", champion=ref(first), **TABLE)
     other = nights.train(grown(), **TABLE)
     empty = grown().drop(columns="failed")
@@ -197,13 +197,13 @@ def refusal(result):
     return result.comparison.reason, result.comparison.message
 
 
-def test_a_column_that_is_gone(nights, first):
+def test_a_missing_column(nights, first):
     reason, message = refusal(nights.train(machines(900).drop(columns="age"), champion=ref(first), **TABLE))
     assert reason == "ChampionIncompatible"
     assert "'age'" in message
 
 
-def test_a_column_that_holds_words_now(nights, first):
+def test_a_column_that_has_become_text(nights, first):
     frame = grown().assign(heat=lambda table: np.where(table["heat"] > 0, "hot", "cold"))
     reason, message = refusal(nights.train(frame, champion=ref(first), **TABLE))
     assert reason == "ChampionIncompatible"
@@ -223,7 +223,7 @@ def test_another_task_step_or_zone(nights, first, forecast):
     assert (reason, "Europe/Paris" in message) == ("ChampionIncompatible", True)
 
 
-def test_a_file_that_was_changed_or_is_gone(nights):
+def test_a_changed_or_missing_file(nights):
     champion = nights.train(machines(900), **TABLE)
     model = nights.folder_of(champion) / "judged" / "model.txt"
     model.write_text(model.read_text() + "\n")
@@ -233,7 +233,7 @@ def test_a_file_that_was_changed_or_is_gone(nights):
     assert refusal(nights.train(grown(), champion=ref(champion), **TABLE))[0] == "ChampionUnreadable"
 
 
-def test_a_manifest_that_is_gone_or_another(nights, first):
+def test_a_missing_or_different_manifest(nights, first):
     nowhere = elsewhere(first, f"{nights.storage}/demo/model/runs/nobody/1")
     reason, message = refusal(nights.train(grown(), champion=nowhere, **TABLE))
     assert (reason, "is missing; restore it" in message) == ("ChampionUnreadable", True)
@@ -242,25 +242,25 @@ def test_a_manifest_that_is_gone_or_another(nights, first):
     assert reason == "ChampionUnreadable"
 
 
-def test_a_storage_that_is_not_there(nights, first):
+def test_an_unavailable_storage(nights, first):
     reason, _ = refusal(nights.train(grown(), champion=elsewhere(first, "pvc://other-claim/runs/1"), **TABLE))
     assert reason in {"ChampionUnavailable", "ChampionUnreadable"}
 
 
-def test_user_code_that_only_itself_can_run(nights):
+def test_a_champion_of_user_code(nights):
     champion = nights.train(machines(900), **TABLE)
     script = nights.rewritten(champion, framework="Script")
     assert refusal(nights.train(grown(), champion=script, **TABLE))[0] == "ChampionNotServable"
 
 
-def test_an_older_release_that_kept_one_model_and_no_rule(nights):
+def test_an_older_release_without_judged_model_and_split(nights):
     champion = nights.train(machines(900), **TABLE)
     old = nights.rewritten(champion, split=None)
     reason, message = refusal(nights.train(grown(), champion=old, **TABLE))
     assert (reason, "older" in message or "did not note" in message) == ("ChampionKnowsRows", True)
 
 
-def test_an_older_forecast_answers_once_its_last_day_lies_before_the_rows(nights):
+def test_an_older_forecast_predicts_if_its_training_ends_before_the_rows(nights):
     champion = nights.train(sales(300), **FORECAST)
     files = parse_manifest((nights.folder_of(champion) / "manifest.json").read_bytes(), "").files
     kept = [entry.model_dump() for entry in files if not entry.path.startswith("judged/")]
@@ -270,14 +270,14 @@ def test_an_older_forecast_answers_once_its_last_day_lies_before_the_rows(nights
     assert (later.reason, later.answered_by) == ("Compared", "Final")
 
 
-def test_a_model_that_does_not_fit_into_memory(nights):
+def test_a_champion_larger_than_the_memory(nights):
     champion = nights.train(machines(900), **TABLE)
     huge = nights.rewritten(champion, measurements={"sizeBytes": 1, "memoryBytes": 1 << 60})
     reason, message = refusal(nights.train(grown(), champion=huge, **TABLE))
     assert (reason, "raise spec.resources.limits.memory" in message) == ("ChampionTooLarge", True)
 
 
-def test_memory_is_what_the_control_group_and_the_node_leave(tmp_path):
+def test_available_memory_is_limited_by_cgroup_and_node(tmp_path):
     def write(path, text):
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -293,7 +293,7 @@ def test_memory_is_what_the_control_group_and_the_node_leave(tmp_path):
     assert memory_left(tmp_path) == 1500 * 1024
 
 
-def test_a_backtest_asks_the_champion_for_the_rows_it_has_not_learned(nights, forecast):
+def test_a_backtest_has_predictions_of_the_champion_for_unknown_rows(nights, forecast):
     spec = {**FORECAST, "backtest": {"windows": 3, "step": 7}}
     result = nights.train(sales(301), champion=ref(forecast), **spec)
     rows = pd.read_parquet(nights.folder_of(result) / "backtest.parquet")

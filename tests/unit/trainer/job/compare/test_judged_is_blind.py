@@ -1,4 +1,4 @@
-"""No row that judges has taught the judged model: other values in it change nothing of that model."""
+"""The judged model is independent of the held-out rows: other values in these rows do not change the model."""
 
 import numpy as np
 import pandas as pd
@@ -53,7 +53,7 @@ def test_forecasts(tmp_path, framework):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_growth_that_changes_the_types_of_columns_moves_nobody(tmp_path, seed):
+def test_changed_column_types_do_not_move_rows_between_the_parts(tmp_path, seed):
     random = np.random.default_rng(seed)
     judged: set[str] = set()
     rows = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Thirty nights of growing data through the gates: what is better or as good takes over, what is worse never does."""
+"""Thirty nights of growing data with gates: a better or equal model takes over, a worse one never does."""
 
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ from trainyard_operator.core.version.gates import Candidate, Champion, judge
 
 @dataclass
 class Model:
-    """A model's life: each night is trained beside the champion, and judged as the operator does."""
+    """The life of a model: each night it is trained, compared with the champion, and accepted or rejected."""
 
     nights: Nights
     gates: list[dict[str, object]]
@@ -34,7 +34,7 @@ class Model:
     results: dict[int, list[GateResult]] = field(default_factory=dict)
 
     def night(self, number: int, frame: pd.DataFrame, **spec: object) -> bool:
-        """Train, judge, and let the version serve if it is accepted."""
+        """Train, evaluate the gates, and let the version serve if it is accepted."""
         result = self.nights.train(frame, champion=self.champion, gates=self.gates, **spec)
         found = judge([Gate.model_validate(gate) for gate in self.gates], _candidate(result), self._beside(result))
         self.results[number] = found
@@ -65,7 +65,7 @@ def life(tmp_path_factory):
     return model, accepted
 
 
-def test_an_equal_spec_on_grown_data_takes_over_each_night(life):
+def test_an_equal_spec_on_more_data_takes_over_each_night(life):
     _, accepted = life
     equal = [night for night in range(NIGHTS) if is_good(night)]
     refused = [night for night in equal if not accepted[night]]
@@ -80,7 +80,7 @@ def test_a_better_spec_takes_over_through_the_gate(life):
 
 
 @pytest.mark.parametrize("night", WORSE_NIGHTS)
-def test_a_worse_spec_never_does(life, night):
+def test_a_worse_spec_never_takes_over(life, night):
     model, accepted = life
     assert not accepted[night]
     assert model.results[night][0].reason == "NotMet"
@@ -95,13 +95,13 @@ def test_a_worse_spec_never_does(life, night):
         (26, "data_missing_increase"),
     ],
 )
-def test_a_poisoned_night_never_does(life, night, metric):
+def test_corrupted_data_never_takes_over(life, night, metric):
     model, accepted = life
     assert not accepted[night]
     assert metric in {one.metric for one in model.results[night] if not one.passed}
 
 
-def test_forecasts_of_growing_series_go_on_and_a_shuffled_night_does_not(tmp_path):
+def test_forecasts_of_growing_series_take_over_and_shuffled_data_does_not(tmp_path):
     gates = [{"metric": "mae", "compareTo": "Champion", "tolerance": 0.1}, *DATA_GATES]
     model = Model(Nights(tmp_path), gates)
     frames = {night: sales(200 + night, items=12) for night in range(10)}

@@ -1,4 +1,7 @@
-"""A champion answers part by part: that changes nothing of what it says, and between two parts it can be stopped."""
+"""A champion predicts in parts.
+
+The predictions are the same as without parts, and it can be stopped between two parts.
+"""
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from trainyard_trainer.job.compare.time_limit import LEAST_SECONDS, TimeLimit
 
 
 class Clock:
-    """Stands still until it is told to go on."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self):
         self.now = 0.0
@@ -31,12 +34,12 @@ def limit(clock, seconds=10.0, stop=lambda: False):
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 1000])
-def test_parts_are_all_of_it_in_order(clock, count):
+def test_the_parts_cover_everything_in_order(clock, count):
     found = [number for part in limit(clock).parts(count, 3) for number in range(part.start, part.stop)]
     assert found == list(range(count))
 
 
-def test_parts_grow_while_they_are_quick_and_only_then(clock):
+def test_only_quick_parts_grow(clock):
     sizes = []
     for part in limit(clock, seconds=100).parts(60, 4):
         clock.now += 0.1 if part.stop <= 28 else 2
@@ -50,7 +53,7 @@ def test_parts_grow_while_they_are_quick_and_only_then(clock):
     assert slow == [20, 20, 20]
 
 
-def test_one_who_takes_too_long_says_how_far_it_came(clock):
+def test_a_slow_champion_reports_its_progress(clock):
     parts = limit(clock).parts(100, 10)
     for _ in range(2):
         next(parts)
@@ -60,12 +63,12 @@ def test_one_who_takes_too_long_says_how_far_it_came(clock):
     assert caught.value.reason == "ChampionTooSlow"
 
 
-def test_who_has_answered_all_is_not_refused_for_its_last_part(clock):
+def test_a_slow_last_part_is_accepted(clock):
     for _ in limit(clock).parts(10, 10):
         clock.now += 100
 
 
-def test_only_answering_counts_and_all_answers_count(clock):
+def test_only_the_time_of_predictions_counts(clock):
     one = limit(clock)
     for _ in one.parts(1, 1):
         clock.now += 9
@@ -76,7 +79,7 @@ def test_only_answering_counts_and_all_answers_count(clock):
         list(one.parts(1, 1))
 
 
-def test_a_pod_that_is_asked_to_end_does(clock):
+def test_a_stop_request_interrupts(clock):
     with pytest.raises(Interrupted, match="the next attempt goes on"):
         list(limit(clock, stop=lambda: True).parts(1, 1))
 
@@ -92,7 +95,7 @@ def test_a_pod_that_is_asked_to_end_does(clock):
         (100_000, 3600, 3600),
     ],
 )
-def test_it_has_the_time_of_the_training_and_half_of_what_a_deadline_leaves(deadline, elapsed, seconds):
+def test_the_limit_is_the_training_time_and_half_of_the_remaining_time(deadline, elapsed, seconds):
     spec = TrainingJobSpec.model_validate(
         {
             "framework": "LightGBM",
@@ -125,7 +128,7 @@ def nights(tmp_path_factory):
         ),
     ],
 )
-def test_answers_in_parts_are_the_answers_as_a_whole(nights, monkeypatch, spec, then, now):
+def test_predictions_in_parts_equal_predictions_at_once(nights, monkeypatch, spec, then, now):
     champion = ref(nights.train(then, **spec))
     whole = nights.train(now, champion=champion, **spec).comparison
     for name in ("_FIRST_SERIES", "_FIRST_ROWS"):
@@ -136,7 +139,7 @@ def test_answers_in_parts_are_the_answers_as_a_whole(nights, monkeypatch, spec, 
     np.testing.assert_allclose(*found, rtol=1e-6)
 
 
-def test_a_slow_champion_costs_its_comparison_and_never_the_training(nights, monkeypatch):
+def test_a_slow_champion_fails_the_comparison_not_the_training(nights, monkeypatch):
     champion = ref(nights.train(machines(900), **TABLE))
     monkeypatch.setattr(TimeLimit, "of", lambda _, __, stop: TimeLimit(0, "hold out fewer rows", stop))
     result = nights.train(machines(1800), champion=champion, **TABLE)

@@ -1,4 +1,4 @@
-"""Thirty nights of a table that grows: what is trained on it, and what goes wrong. Without a cluster, and on one."""
+"""Thirty nights of a growing table: the specifications and the corrupted nights. Used with and without a cluster."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -40,17 +40,17 @@ POISON: Final[dict[int, Callable[[pd.DataFrame], pd.DataFrame]]] = {
 
 
 def table(night: int) -> pd.DataFrame:
-    """Return the table of a night, spoiled or not."""
+    """Return the table of a night, corrupted or not."""
     frame = machines(_FIRST + NIGHTS * _EACH, seed=4).head(_FIRST + night * _EACH)
     return POISON.get(night, pd.DataFrame.copy)(frame)
 
 
 def spec(night: int) -> dict[str, Any]:
-    """Return what a TrainingJob of this night asks for, without the address of its data."""
+    """Return the spec of the TrainingJob of this night, without the address of its data."""
     features = _WORSE if night in WORSE_NIGHTS else _WEAK if night < BETTER_NIGHT else _STRONG
     return {"task": "Classification", "data": {"target": "failed", "features": features}, "parameters": {**QUICK}}
 
 
 def is_good(night: int) -> bool:
-    """Tell whether the model of a night should take over."""
+    """Return whether the model of a night should take over."""
     return night not in {*POISON, *WORSE_NIGHTS}

@@ -1,4 +1,4 @@
-"""A pod of framework Container, step by step in this process; the user's container is a function."""
+"""A pod of framework Container, step by step in this process. The user's container is a function."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def table(rows: int = 100) -> str:
 
 
 def write_model(config: dict[str, Any], **metrics: Any) -> None:
-    """Do what a user's container does at the least."""
+    """Write the minimal output of a user's container."""
     output = Path(config["output"])
     (output / "model.txt").write_text("w = 2")
     (output / "metrics.json").write_text(json.dumps(metrics or {"mae": 0.5}))
@@ -41,7 +41,7 @@ def write_model(config: dict[str, Any], **metrics: Any) -> None:
 
 @dataclass
 class ContainerPod:
-    """The folders of one pod; the claim ``models`` is the storage and holds the data too."""
+    """The folders of one pod. The claim ``models`` is the storage and also contains the data."""
 
     folder: Path
     name: str = "pod"
@@ -94,7 +94,7 @@ class ContainerPod:
         return TrainingResult.model_validate_json(self.env.termination_log.read_text())
 
     def run(self, config: TrainerConfig, train: Train = write_model) -> tuple[int, TrainingResult]:
-        """Run all three steps, as far as they go."""
+        """Run all three steps, up to the first failure."""
         code = self.fetch(config)
         if code == 0:
             train(self.settings())

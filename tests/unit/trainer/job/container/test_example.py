@@ -1,4 +1,4 @@
-"""The example of framework Container, its command really run between the two steps."""
+"""The example of framework Container: its command runs between the two steps."""
 
 import subprocess
 from pathlib import Path

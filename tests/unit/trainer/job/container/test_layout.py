@@ -1,4 +1,4 @@
-"""What a user's container finds: tables that any language reads, and what they mean."""
+"""The input files of a user's container: tables for any language, and their description."""
 
 import csv
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_table_in_three_parts(pod: ContainerPod) -> None:
     assert settings["categories"] == {"colour": ["blue, dark", "red"]}
 
 
-def test_what_the_configuration_says(pod: ContainerPod) -> None:
+def test_the_configuration(pod: ContainerPod) -> None:
     settings, _ = laid_out(
         pod,
         table(),
@@ -63,14 +63,14 @@ def test_what_the_configuration_says(pod: ContainerPod) -> None:
     assert (settings["forecast"], settings["time"], settings["group"]) == (None, None, None)
 
 
-def test_classes_by_their_names(pod: ContainerPod) -> None:
+def test_classes_are_written_as_names(pod: ContainerPod) -> None:
     lines = [f"{row},{'yes' if row % 2 else 'no'}" for row in range(60)]
     settings, tables = laid_out(pod, "\n".join(["a,y", *lines]) + "\n", task="Classification")
     assert (settings["classes"], settings["positiveClass"]) == (["no", "yes"], "yes")
     assert all(row["y"] == ("yes" if float(row["a"]) % 2 else "no") for row in tables["test"])
 
 
-def test_numbers_come_back_as_they_were(pod: ContainerPod) -> None:
+def test_numbers_are_written_exactly(pod: ContainerPod) -> None:
     numbers = [0.1 + 0.2, 1e-17, 123456789.123456789, 1e300, *(float(row) for row in range(60))]
     text = "a,y\n" + "".join(f"{number!r},{row}\n" for row, number in enumerate(numbers))
     _, tables = laid_out(pod, text)
@@ -78,7 +78,7 @@ def test_numbers_come_back_as_they_were(pod: ContainerPod) -> None:
     assert found == dict(enumerate(numbers))
 
 
-def test_a_forecast_keeps_its_names_and_holds_the_last_steps_out(pod: ContainerPod) -> None:
+def test_a_forecast_keeps_the_column_names_and_holds_out_the_last_steps(pod: ContainerPod) -> None:
     days = pd.date_range("2026-01-01", periods=60, freq="D")
     lines = [f"{day:%Y-%m-%d},{name},{row}" for name in ("007", "b") for row, day in enumerate(days)]
     settings, tables = laid_out(
@@ -96,7 +96,7 @@ def test_a_forecast_keeps_its_names_and_holds_the_last_steps_out(pod: ContainerP
     assert (settings["time"], settings["series"], settings["target"]) == ("day", "product", "sold")
 
 
-def test_a_forecast_of_one_series_and_of_parts_of_seconds(pod: ContainerPod) -> None:
+def test_a_forecast_of_one_series_with_fractions_of_seconds(pod: ContainerPod) -> None:
     times = pd.date_range("2026-01-01", periods=60, freq="500ms")
     text = "t,y\n" + "".join(f"{time.isoformat()},{row}\n" for row, time in enumerate(times))
     spec: dict[str, Any] = {"task": "Forecast", "data": {"time": "t"}, "forecast": {"horizon": 5, "frequency": "500ms"}}
@@ -106,7 +106,7 @@ def test_a_forecast_of_one_series_and_of_parts_of_seconds(pod: ContainerPod) -> 
 
 
 @pytest.mark.parametrize("task", ["Forecast", "Regression"])
-def test_covariates_are_columns_like_the_others(pod: ContainerPod, task: str) -> None:
+def test_covariates_are_columns(pod: ContainerPod, task: str) -> None:
     days = pd.date_range("2026-01-01", periods=60, freq="D")
     text = "day,x,y\n" + "".join(f"{day:%Y-%m-%d},{row % 5},{row}\n" for row, day in enumerate(days))
     rain = pod.env.claims_dir / "models/rain.csv"

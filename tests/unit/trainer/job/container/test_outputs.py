@@ -1,4 +1,4 @@
-"""What a container may leave behind, and each way to leave something else."""
+"""The output of a container: what is accepted, and each kind of invalid output."""
 
 import os
 from pathlib import Path
@@ -41,18 +41,18 @@ def test_a_link_to_a_folder_is_not_followed(output: Path) -> None:
     assert "'folder', a symbolic link" in refused(output)
 
 
-def test_a_pipe_is_no_file(output: Path) -> None:
+def test_a_pipe_is_refused(output: Path) -> None:
     os.mkfifo(output / "pipe")
     assert "'pipe', which is not a regular file" in refused(output)
 
 
-def test_a_name_that_is_no_text(output: Path) -> None:
+def test_a_name_that_is_not_utf8_is_refused(output: Path) -> None:
     (output / os.fsdecode(b"model-\xff")).touch()
     assert "not UTF-8" in refused(output)
 
 
 @pytest.mark.parametrize("also", [True, False])
-def test_metrics_alone_are_no_model(tmp_path: Path, *, also: bool) -> None:
+def test_metrics_without_a_model_are_refused(tmp_path: Path, *, also: bool) -> None:
     if also:
         (tmp_path / "metrics.json").write_text("{}")
     assert "wrote no model" in refused(tmp_path)
@@ -74,7 +74,7 @@ def test_metrics(tmp_path: Path, text: str, metrics: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "null", '"nan"', "1" + "0" * 400, "1e999"])
-def test_what_is_not_finite_is_left_out_and_said(tmp_path: Path, value: str) -> None:
+def test_metrics_that_are_not_finite_are_left_out_with_a_warning(tmp_path: Path, value: str) -> None:
     (tmp_path / "metrics.json").write_text(f'{{"mae": 1, "rmse": {value}}}')
     metrics, warnings = read_metrics(tmp_path)
     assert metrics == {"mae": 1.0}
@@ -104,7 +104,7 @@ def test_what_is_not_finite_is_left_out_and_said(tmp_path: Path, value: str) -> 
         (" " * MAX_METRICS_BYTES + "{}", "is larger than"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_metrics_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(DataError, match=r"metrics\.json") as error:
         read_metrics(tmp_path)
@@ -112,18 +112,18 @@ def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
     assert len(str(error.value)) < 500
 
 
-def test_text_that_is_no_unicode(tmp_path: Path) -> None:
+def test_metrics_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_bytes(b'{"mae\xff": 1}')
     with pytest.raises(DataError, match="cannot be read"):
         read_metrics(tmp_path)
 
 
-def test_missing_metrics_say_where_to_write_them(tmp_path: Path) -> None:
+def test_the_message_about_missing_metrics_has_the_path(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"wrote no metrics\.json; .* to {tmp_path}/metrics\.json"):
         read_metrics(tmp_path)
 
 
-def test_a_folder_of_that_name(tmp_path: Path) -> None:
+def test_a_folder_instead_of_the_metrics_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").mkdir()
     with pytest.raises(DataError, match="cannot be read"):
         read_metrics(tmp_path)

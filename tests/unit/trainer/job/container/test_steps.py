@@ -1,4 +1,4 @@
-"""From data to a version through a container of the user's own, and each way not to get there."""
+"""From the data to a version with a container of the user, and each way to fail."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def pod(tmp_path: Path) -> ContainerPod:
 
 
 def leaves(**files: str) -> Callable[[dict[str, Any]], None]:
-    """Return a container that writes files whose names have ``_`` for ``.``."""
+    """Return a container that writes files. ``_`` in an argument stands for ``.`` in the name of the file."""
 
     def train(config: dict[str, Any]) -> None:
         for name, text in files.items():
@@ -31,7 +31,7 @@ def leaves(**files: str) -> Callable[[dict[str, Any]], None]:
     return train
 
 
-def test_a_version_is_made(pod: ContainerPod) -> None:
+def test_a_version_is_registered(pod: ContainerPod) -> None:
     code, result = pod.run(
         pod.config(table()), lambda config: write_model(config, rmse=2, mae="0.5", baseline_mae=1, bias=float("nan"))
     )
@@ -44,7 +44,7 @@ def test_a_version_is_made(pod: ContainerPod) -> None:
     assert result.holdout_digest is not None
 
 
-def test_what_lies_in_the_run(pod: ContainerPod) -> None:
+def test_the_files_of_the_run(pod: ContainerPod) -> None:
     def train(config: dict[str, Any]) -> None:
         write_model(config)
         (Path(config["output"]) / "report.html").write_text("the user's own")
@@ -69,7 +69,7 @@ def test_what_lies_in_the_run(pod: ContainerPod) -> None:
 
 
 def test_the_holdout_is_that_of_a_built_in_framework(pod: ContainerPod) -> None:
-    """So a champion and a container of the same model and data can be compared by a gate."""
+    """So a gate can compare a champion with a container on the same data."""
     _, result = pod.run(pod.config(table(), data={"exclude": ["when"]}))
     other = ContainerPod(pod.folder, "other")
     config = other.config(table(), uid="uid-2", framework="LightGBM", data={"exclude": ["when"]}, command=None)
@@ -102,7 +102,7 @@ def test_the_positive_class_is_reported(pod: ContainerPod) -> None:
     assert parse_manifest(body, "manifest").positive_class == "bad"
 
 
-def test_a_gate_that_cannot_be_fair_is_a_warning_from_the_first_version_on(pod: ContainerPod) -> None:
+def test_a_gate_on_a_comparison_is_a_warning_from_the_first_version_on(pod: ContainerPod) -> None:
     gates = [{"metric": "mae", "compareTo": "Champion"}, {"metric": "mae", "op": "<", "value": 9}]
     _, result = pod.run(pod.config(table(), gates=gates))
     assert "framework Container cannot predict the rows of another training" in " ".join(result.warnings or ())
@@ -110,7 +110,7 @@ def test_a_gate_that_cannot_be_fair_is_a_warning_from_the_first_version_on(pod: 
     assert "another training" not in " ".join(fixed.warnings or ())
 
 
-def test_the_objective_is_what_was_asked_for(pod: ContainerPod) -> None:
+def test_the_objective_is_the_requested_one(pod: ContainerPod) -> None:
     _, result = pod.run(
         pod.config(table(), objective={"metric": "cost", "goal": "Minimize"}),
         lambda config: write_model(config, mae=1, cost=7),
@@ -118,7 +118,7 @@ def test_the_objective_is_what_was_asked_for(pod: ContainerPod) -> None:
     assert result.objective_value == "7"
 
 
-def test_without_a_request_the_first_metric_ranks_where_the_usual_one_is_not_there(pod: ContainerPod) -> None:
+def test_without_an_objective_the_first_metric_ranks_if_the_default_is_missing(pod: ContainerPod) -> None:
     _, result = pod.run(pod.config(table()), lambda config: write_model(config, cost=7, zeal=1))
     assert result.objective_value == "7"
 
@@ -137,7 +137,7 @@ def test_without_a_request_the_first_metric_ranks_where_the_usual_one_is_not_the
         ),
     ],
 )
-def test_what_was_left_is_refused_as_bad_data(
+def test_invalid_output_is_bad_data(
     pod: ContainerPod, train: Callable[[dict[str, Any]], None], spec: dict[str, Any], message: str
 ) -> None:
     code, result = pod.run(pod.config(table(), **spec), train)
@@ -157,33 +157,35 @@ def test_what_was_left_is_refused_as_bad_data(
         (table(), {"gates": [{"metric": "cost", "compareTo": "Champion"}]}, 64, "spec.gates[0]"),
     ],
 )
-def test_what_fetch_refuses(pod: ContainerPod, text: str, spec: dict[str, Any], code: int, message: str) -> None:
+def test_fetch_refuses_invalid_jobs(
+    pod: ContainerPod, text: str, spec: dict[str, Any], code: int, message: str
+) -> None:
     found, result = pod.run(pod.config(text, **spec))
     assert found == code, result.message
     assert message in (result.message or "")
     assert not (pod.env.input_dir / "config.json").exists()
 
 
-def test_fetch_leaves_no_result_and_nothing_but_the_handover(pod: ContainerPod) -> None:
+def test_fetch_writes_the_handover_and_no_result(pod: ContainerPod) -> None:
     assert pod.fetch(pod.config(table())) == 0
     assert not pod.env.termination_log.exists()
     assert [path.name for path in pod.env.work_dir.iterdir()] == ["handover.json"]
     assert list(pod.env.output_dir.iterdir()) == []
 
 
-def test_a_stop_ends_fetch_as_interrupted(pod: ContainerPod) -> None:
+def test_a_stop_interrupts_fetch(pod: ContainerPod) -> None:
     assert pod.fetch(pod.config(table()), stop=lambda: True) == 75
     assert pod.result().reason == "Interrupted"
 
 
-def test_a_second_attempt_after_a_registered_one_gets_the_same_version(pod: ContainerPod) -> None:
+def test_an_attempt_after_the_registration_returns_the_same_version(pod: ContainerPod) -> None:
     _, first = pod.run(pod.config(table()))
     again = ContainerPod(pod.folder, "second")
     code, second = again.run(again.config(table(), attempt=2), lambda config: write_model(config, mae=9))
     assert (code, second) == (0, first)
 
 
-def test_a_pod_that_replaces_another_in_the_same_attempt_gets_a_run_of_its_own(pod: ContainerPod) -> None:
+def test_a_replacement_pod_gets_its_own_run(pod: ContainerPod) -> None:
     assert pod.fetch(pod.config(table())) == 0
     other = ContainerPod(pod.folder, "other")
     _, result = other.run(other.config(table()))
@@ -191,12 +193,12 @@ def test_a_pod_that_replaces_another_in_the_same_attempt_gets_a_run_of_its_own(p
     assert result.artifact.uri.endswith("/uid-1/1-2")
 
 
-def test_register_without_fetch_is_a_crash_that_says_so(pod: ContainerPod) -> None:
+def test_register_without_fetch_is_a_crash_with_a_message(pod: ContainerPod) -> None:
     assert pod.register(pod.config(table())) == 1
     assert "handover.json" in (pod.result().message or "")
 
 
-def test_a_device_is_named(pod: ContainerPod) -> None:
+def test_the_device_is_recorded(pod: ContainerPod) -> None:
     _, result = pod.run(pod.config(table(), accelerator={"resource": "nvidia.com/gpu"}))
     assert result.device == "nvidia.com/gpu"
     other = ContainerPod(pod.folder, "other")
@@ -204,7 +206,7 @@ def test_a_device_is_named(pod: ContainerPod) -> None:
     assert result.outcome == "Succeeded", result.message
 
 
-def test_a_local_run_says_that_it_needs_a_cluster(tmp_path: Path) -> None:
+def test_a_local_run_is_refused(tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     job.write_text(
         "{apiVersion: trainyard.dev/v1alpha1, kind: TrainingJob, metadata: {name: mine}, spec: {framework: Container, "
@@ -215,7 +217,7 @@ def test_a_local_run_says_that_it_needs_a_cluster(tmp_path: Path) -> None:
     assert "apply the TrainingJob to a cluster" in env.termination_log.read_text()
 
 
-def test_part_of_a_job_estimates_nothing(tmp_path: Path) -> None:
+def test_fetch_gives_no_estimate(tmp_path: Path) -> None:
     """The minutes of ``fetch`` say nothing about the hours of the user's container."""
     from trainyard_trainer.progress.stages import Stage
     from trainyard_trainer.progress.tracker import Tracker

@@ -1,4 +1,4 @@
-"""Every training of series leaves the forecast behind: the saved model's own answers, in the user's own times."""
+"""Every training of series writes a forecast: the predictions of the saved model, with the times of the user."""
 
 import json
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def trained(folder: Path, config: TrainerConfig) -> tuple[TrainingResult, Path]:
 
 
 @pytest.mark.parametrize("framework", ["LightGBM", "Prophet", "Torch"])
-def test_the_saved_model_answers_the_steps_behind_each_series(tmp_path: Path, framework: str) -> None:
+def test_the_forecast_has_the_steps_after_each_series(tmp_path: Path, framework: str) -> None:
     config = config_of(tmp_path, framework, "run-1")
     result, folder = trained(tmp_path, config)
     table = pq.read_table(folder / "forecast.parquet").to_pandas()
@@ -101,7 +101,7 @@ def test_the_saved_model_answers_the_steps_behind_each_series(tmp_path: Path, fr
     assert "from quantile 0.1 to 0.9" in page
 
 
-def test_two_jobs_of_the_same_data_made_the_same_model_though_their_forecasts_name_their_runs(tmp_path: Path) -> None:
+def test_two_jobs_with_equal_data_have_equal_content_digests(tmp_path: Path) -> None:
     digests, tables = [], []
     for uid in ("run-1", "run-2"):
         _, folder = trained(tmp_path, config_of(tmp_path, "LightGBM", uid))
@@ -117,7 +117,7 @@ def test_two_jobs_of_the_same_data_made_the_same_model_though_their_forecasts_na
 
 
 class Echo(MeanFramework):
-    """Answers with its first covariate, else with the row's place in the table; keeps what it was asked."""
+    """Predicts its first covariate, or else the position of the row in the table. It records its requests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ def written(folder: Path, times: list[str], **spec: Any) -> TrainerConfig:
     return job(folder / "t.csv", task="Forecast", **spec)
 
 
-def test_hours_of_a_zone_have_its_offset_also_when_clocks_change(tmp_path: Path) -> None:
+def test_hours_of_a_time_zone_have_its_offset_also_when_clocks_change(tmp_path: Path) -> None:
     hours = pd.date_range("2026-03-20", "2026-03-29T00:00", freq="h", tz="Europe/Paris")
     config = written(
         tmp_path,
@@ -168,7 +168,7 @@ def test_hours_of_a_zone_have_its_offset_also_when_clocks_change(tmp_path: Path)
     assert {line[2] for line in lines(tmp_path)} == {"2026-03-29T00:00:00+01:00"}
 
 
-def test_days_of_a_zone_are_its_days(tmp_path: Path) -> None:
+def test_days_of_a_time_zone_are_dates(tmp_path: Path) -> None:
     days = pd.date_range("2026-01-01", "2026-03-28", tz="Europe/Paris")
     config = written(
         tmp_path, [day.isoformat() for day in days], data={"timeZone": "Europe/Paris"}, forecast={"horizon": 2}
@@ -193,7 +193,7 @@ def test_days_of_a_zone_are_its_days(tmp_path: Path) -> None:
     ],
     ids=["month ends", "month begins", "business days", "weeks", "mornings", "quarters of an hour"],
 )
-def test_times_go_on_as_in_the_data(tmp_path: Path, times: pd.DatetimeIndex, ahead: list[str]) -> None:
+def test_times_continue_as_in_the_data(tmp_path: Path, times: pd.DatetimeIndex, ahead: list[str]) -> None:
     config = written(tmp_path, [time.isoformat() for time in times], forecast={"horizon": 2})
     _, table = forecast(config, dataset_of(config, tmp_path), tmp_path)
     assert table["time"].tolist() == [pd.Timestamp(time) for time in ahead]
@@ -212,7 +212,7 @@ def test_times_go_on_as_in_the_data(tmp_path: Path, times: pd.DatetimeIndex, ahe
         ("6ME", "2026-06-30", ["2026-12-31", "2027-06-30"]),
     ],
 )
-def test_days_of_the_months_ahead(alias: str, end: str, ahead: list[str]) -> None:
+def test_months_have_their_days(alias: str, end: str, ahead: list[str]) -> None:
     found = frequency_of(alias).after(np.array([end], "datetime64[ns]"), 2)
     assert found[0].astype("datetime64[D]").astype(str).tolist() == ahead
 
@@ -237,7 +237,7 @@ def with_rain(folder: Path, until: str, *, keyed: bool = False) -> tuple[Trainer
     return config, preprocess(table, config)
 
 
-def test_covariates_that_are_known_ahead_are_asked_with(tmp_path: Path) -> None:
+def test_known_covariates_are_part_of_the_request(tmp_path: Path) -> None:
     config, dataset = with_rain(tmp_path, "2026-04-30")
     framework = Echo()
     _, table = forecast(config, dataset, tmp_path, framework)
@@ -246,7 +246,7 @@ def test_covariates_that_are_known_ahead_are_asked_with(tmp_path: Path) -> None:
     assert "CovariateEndsEarly" not in {finding.code for finding in dataset.findings}
 
 
-def test_behind_the_end_of_a_covariate_nothing_is_known_and_that_is_said(tmp_path: Path) -> None:
+def test_missing_future_covariates_are_reported(tmp_path: Path) -> None:
     config, dataset = with_rain(tmp_path, "2026-04-11")
     framework = Echo()
     forecast(config, dataset, tmp_path, framework)
@@ -265,7 +265,7 @@ def test_each_series_has_its_own_covariates(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.frame["rain.mm"].to_numpy()[[0, 99, 100, 199]], [0, 99, 0, -99])
 
 
-def test_what_is_not_finite_is_empty_and_reported(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_empty_and_reported(tmp_path: Path) -> None:
     config = written(tmp_path, [f"2026-01-{day:02}" for day in range(1, 32)], forecast={"horizon": 2})
     framework = Echo()
     framework.bad = np.inf
@@ -274,7 +274,7 @@ def test_what_is_not_finite_is_empty_and_reported(tmp_path: Path) -> None:
     assert ahead.warnings == ("2 values of the forecast are not finite: they are empty in forecast.parquet",)
 
 
-def test_many_series_are_asked_part_by_part_in_their_order(tmp_path: Path) -> None:
+def test_many_series_are_predicted_in_parts_and_in_order(tmp_path: Path) -> None:
     count = 250
     days = pd.date_range("2026-01-01", periods=30)
     table = pd.DataFrame({"ds": np.tile(days, count), "s": np.repeat(np.arange(1000, 1000 + count), 30), "y": 1.0})
@@ -288,13 +288,13 @@ def test_many_series_are_asked_part_by_part_in_their_order(tmp_path: Path) -> No
     assert ahead.plotted["series"].nunique() == 6
 
 
-def test_a_pod_that_must_end_forecasts_no_further(tmp_path: Path) -> None:
+def test_a_stop_interrupts_the_forecast(tmp_path: Path) -> None:
     config = written(tmp_path, [f"2026-01-{day:02}" for day in range(1, 32)])
     with pytest.raises(Interrupted, match="stopped while the forecast was written"):
         forecast(config, dataset_of(config, tmp_path), tmp_path, stop=lambda: True)
 
 
-def test_a_horizon_beyond_all_time_is_refused(tmp_path: Path) -> None:
+def test_a_horizon_beyond_the_range_of_times_is_refused(tmp_path: Path) -> None:
     weeks, years = (
         [time.isoformat() for time in pd.date_range("1990-01-01", periods=40, freq=step)] for step in ("W-MON", "YS")
     )

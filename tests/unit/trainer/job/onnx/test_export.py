@@ -1,4 +1,4 @@
-"""A second form is kept only if it is valid, loads, and answers as the model does: many rows at once and one alone."""
+"""The ONNX file is kept only if it is valid, loads, and predicts as the model does, for many rows and for one row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Linear(MeanFramework):
         return self.make()
 
 
-def test_a_good_one_is_kept_and_runs_elsewhere(tmp_path: Path) -> None:
+def test_a_valid_file_is_kept_and_runs(tmp_path: Path) -> None:
     made = export(Linear(), None, GOLDEN, tmp_path)
     assert (made.file, made.warning) == (MODEL_FILE, None)
     assert made.max_difference is not None
@@ -74,7 +74,7 @@ def _broken() -> OnnxModel:
 
 
 def _invalid() -> OnnxModel:
-    """A graph whose output nobody makes: it can be parsed, and no runtime takes it."""
+    """Return a graph with an output that no node computes. It can be parsed, but no runtime accepts it."""
     parsed = onnx.load_from_string(model().body)
     parsed.graph.output[0].name = "nowhere"
     return OnnxModel(parsed.SerializeToString(), *_ways())
@@ -97,7 +97,7 @@ def _ways() -> tuple[Any, Any]:
     ],
     ids=["none", "converter", "parity", "fixed batch", "bytes", "graph"],
 )
-def test_a_bad_one_is_left_out_with_the_reason_and_never_the_model(
+def test_an_invalid_file_is_left_out_with_the_reason(
     tmp_path: Path, make: Callable[[], OnnxModel | None], words: str
 ) -> None:
     made = export(Linear(make=make), None, GOLDEN, tmp_path)
@@ -125,7 +125,7 @@ def test_classes_are_compared_as_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("framework", ["Prophet", "LightGBM"])
-def test_a_forecast_that_has_no_such_form_is_refused_before_data_is_read(framework: str) -> None:
+def test_a_forecast_without_onnx_is_refused_before_data_is_read(framework: str) -> None:
     requested = job("s3://bucket/t.csv", task="Forecast", framework=framework, export={"onnx": True})
     with pytest.raises(Unsupported, match=f"spec.export.onnx: framework {framework} with task Forecast has no ONNX"):
         framework_for(requested)

@@ -1,4 +1,4 @@
-"""What a run says of its second form and of what the model costs to use."""
+"""A run with an ONNX file, and the measured cost of predictions."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ RUN = "claims/models/all/shop/demand/runs/uid-1/1"
 
 
 class WithOnnx(MeanFramework):
-    """The mean as a graph: 0 times the input, and the mean."""
+    """The mean as an ONNX graph: 0 times the input, plus the mean."""
 
     off: float = 0.0
 
@@ -57,7 +57,7 @@ def run(folder: Path, framework: MeanFramework, **changes: Any) -> tuple[Trainin
 REQUESTED = {"export": {"onnx": True}}
 
 
-def test_the_second_form_is_registered_beside_the_first(tmp_path: Path) -> None:
+def test_the_onnx_file_is_registered_with_the_model(tmp_path: Path) -> None:
     result, manifest = run(tmp_path, WithOnnx(), **REQUESTED)
     assert result.formats == manifest.formats == ["mean-json", "onnx"]
     assert "model.onnx" in {entry.path for entry in manifest.files}
@@ -68,7 +68,7 @@ def test_the_second_form_is_registered_beside_the_first(tmp_path: Path) -> None:
     assert "ONNX: largest difference" in (tmp_path / RUN / "report.html").read_text()
 
 
-def test_nobody_gets_it_without_asking(tmp_path: Path) -> None:
+def test_there_is_no_onnx_file_without_a_request(tmp_path: Path) -> None:
     result, manifest = run(tmp_path, WithOnnx())
     assert result.formats == ["mean-json"]
     assert not (tmp_path / RUN / "model.onnx").exists()
@@ -76,7 +76,7 @@ def test_nobody_gets_it_without_asking(tmp_path: Path) -> None:
     assert manifest.measurements.onnx_max_difference is None
 
 
-def test_one_that_answers_otherwise_is_left_out_with_a_warning_and_the_model_stays(tmp_path: Path) -> None:
+def test_a_wrong_onnx_file_is_left_out_with_a_warning(tmp_path: Path) -> None:
     result, manifest = run(tmp_path, Wrong(), **REQUESTED)
     assert result.formats == ["mean-json"]
     assert not (tmp_path / RUN / "model.onnx").exists()
@@ -86,7 +86,7 @@ def test_one_that_answers_otherwise_is_left_out_with_a_warning_and_the_model_sta
     assert words in (tmp_path / RUN / "report.html").read_text()
 
 
-def test_what_the_model_costs_is_measured_and_changes_nothing_of_what_it_is(tmp_path: Path) -> None:
+def test_measurements_do_not_change_the_content_digest(tmp_path: Path) -> None:
     manifests = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()

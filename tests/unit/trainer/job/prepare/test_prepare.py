@@ -1,4 +1,4 @@
-"""``mode: Prepare``: what is written, what it says of itself, and what becomes of a second attempt."""
+"""``mode: Prepare``: the written files, their description, and a second attempt."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ from trainyard_trainer.progress.log import JsonLines
 
 
 class PreparingPod(ContainerPod):
-    """One pod of mode Prepare: the claim ``models`` is the storage and holds the data."""
+    """One pod of mode Prepare. The claim ``models`` is the storage and contains the data."""
 
     def job(self, text: str | None = None, **spec: Any) -> TrainerConfig:
         base = {"framework": "LightGBM", "mode": "Prepare", "command": None, "image": None}
@@ -79,7 +79,7 @@ def test_a_table_is_written_with_its_manifest(pod: PreparingPod) -> None:
     assert models - {"logs"} == {"datasets"}, "neither a run nor a version"
 
 
-def test_the_rows_are_what_a_training_sees(pod: PreparingPod) -> None:
+def test_the_rows_are_those_of_a_training(pod: PreparingPod) -> None:
     pod.go(pod.job(data=ROLES))
     frame = pd.read_parquet(pod.dataset() / "dataset.parquet")
     assert frame["when"].iloc[0] == pd.Timestamp("2026-01-01", tz="UTC")
@@ -94,7 +94,7 @@ def test_the_rows_are_what_a_training_sees(pod: PreparingPod) -> None:
     assert held_out["size"].tolist() == frame.loc[frame["split"] == "test", "size"].tolist()
 
 
-def test_classes_by_their_names(pod: PreparingPod) -> None:
+def test_classes_are_written_as_names(pod: PreparingPod) -> None:
     assert pod.go(pod.job(task="Classification", data={"target": "colour"}))[0] == 0
     frame = pd.read_parquet(pod.dataset() / "dataset.parquet")
     assert set(frame["colour"]) == {"red", "blue, dark"}
@@ -134,7 +134,7 @@ def test_a_forecast(pod: PreparingPod) -> None:
     assert left_out == {"stub": "TooFewPoints"}
 
 
-def test_days_of_a_zone_stay_days(pod: PreparingPod) -> None:
+def test_days_of_a_time_zone_stay_dates(pod: PreparingPod) -> None:
     data = {**FORECAST["data"], "timeZone": "Europe/Paris"}
     assert pod.go(pod.job(sales(), **{**FORECAST, "data": data}))[0] == 0
     frame = pd.read_parquet(pod.dataset() / "dataset.parquet")
@@ -148,7 +148,7 @@ def test_covariates_are_columns(pod: PreparingPod) -> None:
     assert set(pd.read_parquet(pod.dataset() / "dataset.parquet")["weather.temp"]) == {3.0, 5.0}
 
 
-def test_the_page_has_a_violin_for_every_column_of_numbers(pod: PreparingPod) -> None:
+def test_the_page_has_a_violin_plot_for_every_numeric_column(pod: PreparingPod) -> None:
     pod.go(pod.job(table().replace("colour", "<b>colour</b>"), data=ROLES))
     page = pod.page()
     drawn = re.findall(
@@ -175,7 +175,7 @@ def test_the_same_data_gives_the_same_bytes(pod: PreparingPod) -> None:
     assert files[0] == files[1]
 
 
-def test_what_judges_a_model_has_no_effect_and_that_is_said(pod: PreparingPod) -> None:
+def test_settings_of_a_model_have_no_effect_and_are_reported(pod: PreparingPod) -> None:
     gates = [{"metric": "no_such_metric", "op": "<", "value": 1}]
     code, result = pod.go(pod.job(gates=gates, objective={"metric": "mae"}))
     assert code == 0, result.message
@@ -192,7 +192,7 @@ def test_what_judges_a_model_has_no_effect_and_that_is_said(pod: PreparingPod) -
         {"framework": "Torch"},
     ],
 )
-def test_whatever_would_train(pod: PreparingPod, spec: dict[str, Any]) -> None:
+def test_every_framework_is_accepted(pod: PreparingPod, spec: dict[str, Any]) -> None:
     code, result = pod.go(pod.job(**spec))
     assert code == 0, result.message
 
@@ -206,17 +206,15 @@ def test_whatever_would_train(pod: PreparingPod, spec: dict[str, Any]) -> None:
         (table(), {"storage": {"uri": "pvc://nowhere"}}, 66, "pvc://nowhere"),
     ],
 )
-def test_what_no_training_could_use_is_refused(
-    pod: PreparingPod, text: str, spec: dict[str, Any], code: int, message: str
-) -> None:
+def test_unusable_data_is_refused(pod: PreparingPod, text: str, spec: dict[str, Any], code: int, message: str) -> None:
     found, result = pod.go(pod.job(text, **spec))
     assert found == code, result.message
     assert message in (result.message or "")
     assert not list((pod.folder / "claims").rglob("manifest.json"))
 
 
-def test_times_that_are_none_stay_text(pod: PreparingPod) -> None:
-    """No training reads them, where no split and no covariate needs them."""
+def test_a_column_with_invalid_times_stays_text(pod: PreparingPod) -> None:
+    """No training reads the column if no split and no covariate needs it."""
     code, result = pod.go(pod.job(table().replace("2026-01-03", "soon"), data={"time": "when"}))
     assert code == 0, result.message
     assert any("values of 'when' are not times" in text for text in result.warnings or [])
@@ -229,14 +227,14 @@ def test_a_column_called_split_keeps_its_name(pod: PreparingPod) -> None:
     assert schema.names[-1] == "_split"
 
 
-def test_a_later_attempt_finds_it(pod: PreparingPod) -> None:
+def test_a_later_attempt_finds_the_dataset(pod: PreparingPod) -> None:
     _, first = pod.go(pod.job())
     code, second = pod.go(pod.job(attempt=2))
     assert (code, second) == (0, first)
     assert [path.name for path in pod.dataset().parent.iterdir()] == ["1"]
 
 
-def test_a_stop_leaves_no_dataset_and_the_next_attempt_makes_it(pod: PreparingPod) -> None:
+def test_after_a_stop_the_next_attempt_writes_the_dataset(pod: PreparingPod) -> None:
     assert pod.go(pod.job(), stop=lambda: True)[0] == 75
     code, result = pod.go(pod.job(attempt=2))
     assert code == 0
@@ -244,7 +242,7 @@ def test_a_stop_leaves_no_dataset_and_the_next_attempt_makes_it(pod: PreparingPo
     assert result.artifact.uri.endswith("/uid-1/2")
 
 
-def test_a_manifest_that_was_changed_is_refused(pod: PreparingPod) -> None:
+def test_a_changed_manifest_is_refused(pod: PreparingPod) -> None:
     pod.go(pod.job())
     (pod.dataset() / "manifest.json").write_text("{}")
     code, result = pod.go(pod.job(attempt=2))
@@ -255,12 +253,12 @@ def test_a_manifest_that_was_changed_is_refused(pod: PreparingPod) -> None:
 @pytest.mark.parametrize(
     "values", [[1.0], [2.0] * 50, [], [float("nan")] * 3, [1e308, -1e308], [1e-320, 2e-320], [0.1 + 0.2, 0.3]]
 )
-def test_numbers_without_a_shape_are_not_drawn_or_drawn(values: list[float]) -> None:
+def test_unusual_distributions_do_not_fail(values: list[float]) -> None:
     picture = violin(pd.Series(values, dtype="float64"))
     assert picture is None or picture.startswith("data:image/svg+xml;base64,")
 
 
-def test_a_picture_is_the_same_each_time_and_small() -> None:
+def test_a_plot_is_reproducible_and_small() -> None:
     values = pd.Series(np.random.default_rng(7).lognormal(size=200_000))
     first = violin(values)
     assert first is not None
@@ -268,7 +266,7 @@ def test_a_picture_is_the_same_each_time_and_small() -> None:
     assert len(first) < 40_000
 
 
-def test_a_thousand_columns_are_described_and_some_drawn(pod: PreparingPod) -> None:
+def test_of_a_thousand_columns_some_have_a_plot(pod: PreparingPod) -> None:
     names = [f"c{number}" for number in range(MAX_VIOLINS + 20)]
     random = np.random.default_rng(3)
     frame = pd.DataFrame({**{name: random.integers(0, 9, 40) for name in names}, "y": random.normal(size=40)})
@@ -280,5 +278,5 @@ def test_a_thousand_columns_are_described_and_some_drawn(pod: PreparingPod) -> N
     assert page.count("data-column=") == MAX_VIOLINS + 21
 
 
-def test_one_instant_is_no_span_of_time() -> None:
+def test_a_single_time_has_no_plot() -> None:
     assert over_time(pd.Series(pd.to_datetime(["2026-01-01"] * 5))) is None

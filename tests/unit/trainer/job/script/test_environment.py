@@ -1,4 +1,4 @@
-"""Which variables a script gets."""
+"""The environment variables of a script."""
 
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,15 @@ def environment(environ: dict[str, str] | None = None, **changes: Any) -> dict[s
     return environment_of(spec(**changes), {**TRAINERS, **(environ or {})}, home=Path("/h"), config=Path("/c.json"))
 
 
-def test_without_a_request() -> None:
+def test_default_variables() -> None:
     found = environment(workers=2)
     assert {found.pop(name) for name in list(found) if name.endswith("_NUM_THREADS")} == {"2"}
     assert {found.pop(name) for name in list(found) if name.startswith("PYTHON")} == {"1", "utf-8:backslashreplace"}
     assert found == {"PATH": "/bin", "TZ": "Europe/Paris", "HOME": "/h", "TMPDIR": "/h", "TRAINYARD_CONFIG": "/c.json"}
 
 
-def test_what_the_job_asks_for() -> None:
-    """The kubelet resolves it in a pod; in a local run only what is written out is known."""
+def test_variables_of_the_spec() -> None:
+    """In a pod, the kubelet resolves references. In a local run, only literal values are known."""
     secret = {"valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
     env = [
         {"name": "AWS_ACCESS_KEY_ID", **secret},

@@ -1,4 +1,4 @@
-"""Streams of bytes become lines, lines become progress or log lines, and nothing grows."""
+"""The output of a script becomes lines, and lines become progress or log lines, with bounded memory."""
 
 import json
 
@@ -24,19 +24,19 @@ def lines_of(*pieces: bytes) -> list[str]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text("ab é", min_size=1).map(str.rstrip).filter(bool)), st.integers(1, 7))
-def test_however_the_bytes_are_cut_the_lines_are_the_same(lines: list[str], size: int) -> None:
+def test_the_lines_do_not_depend_on_the_chunks(lines: list[str], size: int) -> None:
     body = "\n".join(lines).encode()
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     assert lines_of(*pieces) == lines
 
 
-def test_a_line_without_end_keeps_its_beginning() -> None:
+def test_an_endless_line_is_truncated() -> None:
     (line,) = lines_of(*[b"x" * 1000] * 1000)
     assert line == "x" * MAX_LINE_BYTES + " …"
     assert lines_of(b"x" * 9000 + b"\nshort\n")[1] == "short"
 
 
-def test_bars_that_draw_themselves_again_are_lines() -> None:
+def test_a_carriage_return_ends_a_line() -> None:
     assert lines_of(b"\r10 %\r20 %\r\n\n done \n") == ["10 %", "20 %", " done"]
 
 
@@ -60,7 +60,7 @@ def test_bars_that_draw_themselves_again_are_lines() -> None:
         ('{"a":' * 100_000, None),
     ],
 )
-def test_lines_of_progress(line: str, reported: ProgressMessage | None) -> None:
+def test_progress_messages(line: str, reported: ProgressMessage | None) -> None:
     assert progress_in(line) == reported
 
 
@@ -70,7 +70,7 @@ def test_at_most_64_metrics() -> None:
     assert len(reported.metrics) == 64
 
 
-def test_a_flood_is_counted_and_a_trickle_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_too_many_lines_are_counted_and_few_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "trainyard")
     clock = [0.0]
     reader = OutputReader(lambda *_: None, clock=lambda: clock[0])
@@ -98,7 +98,7 @@ def test_a_flood_is_counted_and_a_trickle_is_logged(caplog: pytest.LogCaptureFix
         ([], ""),
     ],
 )
-def test_last_words(spoken: list[tuple[bytes, bool]], last: str) -> None:
+def test_the_last_line(spoken: list[tuple[bytes, bool]], last: str) -> None:
     reader = OutputReader(lambda *_: None, "/job/x")
     for piece, is_error in spoken:
         reader.receive(piece, is_error=is_error)

@@ -1,4 +1,4 @@
-"""A framework with one model per series, a mean, that leaves what it finished as Prophet does."""
+"""A framework with one model per series, a mean. It saves checkpoints of finished series as Prophet does."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from trainyard_trainer.job.steps import Steps
 
 @dataclass
 class Means(MeanFramework):
-    """Fits the mean of each series. ``fitted`` lists every fit that was made; ``on_fit`` is where tests interfere."""
+    """Fits the mean of each series. ``fitted`` lists every fit. Tests interrupt in ``on_fit``."""
 
     on_fit: Callable[[str], None] = lambda _: None
     on_train: Callable[[Dataset], None] = lambda _: None
@@ -60,7 +60,7 @@ class Means(MeanFramework):
 
 @dataclass
 class SharedSteps:
-    """What the pods of a job read: ``values`` per series, which may change between two of them."""
+    """The data that the pods of a job read: ``values`` per series. It may change between two pods."""
 
     names: tuple[str, ...]
     digest: str = DIGEST

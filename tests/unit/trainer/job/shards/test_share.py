@@ -1,4 +1,4 @@
-"""Which series is whose: all of them, each once, and the same for ever."""
+"""The assignment of series to pods: all series, each to one pod, and always the same."""
 
 import pytest
 from hypothesis import given
@@ -18,8 +18,8 @@ def test_every_series_has_one_pod(name: str, count: int) -> None:
     assert [Share(index, count).takes(name) for index in range(count)].count(True) == 1
 
 
-def test_whose_it_is_never_changes() -> None:
-    """Written down, not computed: another release may take up what this one left."""
+def test_the_assignment_never_changes() -> None:
+    """The expected values are fixed, because another release may continue with the checkpoints."""
     names = ["bread", "rolls", "cake", "Brötchen", "パン", "all", "1"]
     assert [next(index for index in range(3) if Share(index, 3).takes(name)) for name in names] == [2, 1, 0, 0, 0, 0, 2]
 
@@ -29,7 +29,7 @@ def test_the_shares_are_about_equal() -> None:
     assert max(sizes) < 1.1 * min(sizes)
 
 
-def test_the_pod_says_which() -> None:
+def test_the_share_of_a_pod() -> None:
     assert Share.of_pod(env("2"), 3) == Share(2, 3)
     assert Share.of_pod(env(""), 3) is None
     assert Share(2, 3).mark in Share(0, 3).marks
@@ -38,6 +38,6 @@ def test_the_pod_says_which() -> None:
 
 
 @pytest.mark.parametrize("index", ["3", "-1", "one", "²"])
-def test_an_index_that_cannot_be(index: str) -> None:
+def test_an_invalid_index_is_refused(index: str) -> None:
     with pytest.raises(ConfigError, match=r"JOB_COMPLETION_INDEX is .*; with spec\.shards 3"):
         Share.of_pod(env(index), 3)

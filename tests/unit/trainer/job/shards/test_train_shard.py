@@ -1,4 +1,4 @@
-"""Pods that share a job: whoever is last makes the one version, and it is that of one pod alone."""
+"""Pods that share a job: the last one registers one version, which equals that of a single pod."""
 
 import itertools
 import json
@@ -50,7 +50,7 @@ class Cluster:
         return [json.loads(file.read_text()) for file in sorted(runs.glob("*/manifest.json"))]
 
     def files(self, uid: str = "uid") -> dict[str, str]:
-        """Return the files of the only run, but the report, which tells the time, and the forecast, which its run."""
+        """Return the files of the only run, except the report and the forecast, which differ between runs."""
         (manifest,) = self.manifests(uid)
         other = {"report.html", "forecast.parquet", "forecast.csv"}
         return {file["path"]: file["sha256"] for file in manifest["files"] if file["path"] not in other}
@@ -67,7 +67,7 @@ def cluster(tmp_path: Path) -> Cluster:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_the_last_makes_the_version_and_it_is_that_of_one_pod(cluster: Cluster, order: tuple[int, ...]) -> None:
+def test_the_last_pod_registers_the_version_of_a_single_pod(cluster: Cluster, order: tuple[int, ...]) -> None:
     *first, last = order
     for index in first:
         code, result = cluster.run(index)
@@ -92,13 +92,13 @@ def test_the_last_makes_the_version_and_it_is_that_of_one_pod(cluster: Cluster, 
     ]
 
 
-def test_on_a_laptop_one_process_makes_all(cluster: Cluster) -> None:
+def test_without_an_index_one_process_trains_all_series(cluster: Cluster) -> None:
     code, result = cluster.run(None)
     assert (code, result.made) == (0, "Version")
     assert cluster.framework.fitted == list(NAMES)
 
 
-def test_a_pod_that_is_killed_goes_on_where_it_was(cluster: Cluster) -> None:
+def test_a_killed_pod_continues_from_its_checkpoints(cluster: Cluster) -> None:
     mine = [name for name in NAMES if Share(1, 3).takes(name)]
 
     def kill(name: str) -> None:
@@ -121,7 +121,7 @@ def test_an_attempt_after_the_version_finds_it(cluster: Cluster) -> None:
     assert len(cluster.manifests()) == 1
 
 
-def test_two_that_merge_at_once_end_at_one_version(cluster: Cluster) -> None:
+def test_two_concurrent_merges_register_one_version(cluster: Cluster) -> None:
     other: list[Any] = []
 
     def meanwhile(dataset: Dataset) -> None:
@@ -146,10 +146,10 @@ def test_pods_without_a_series(tmp_path: Path) -> None:
     assert sorted(cluster.framework.fitted) == sorted(NAMES[:2])
 
 
-def test_a_share_that_cannot_be_fitted_is_for_the_whole_to_judge(
+def test_errors_in_a_share_are_decided_by_the_training_of_all_series(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Alone they are all there is, and that would be an error; among all they are few."""
+    """If all series fail, this is an error. If few of all series fail, it is not."""
     cluster.shared_steps.below = -1.0
     results = [cluster.run(index) for index in range(3)]
     assert [code for code, _ in results] == [0, 0, 65], "here they are all there is, and the last one tells it"
@@ -167,13 +167,13 @@ def test_pods_that_read_different_data_do_not_merge(cluster: Cluster) -> None:
     assert results[0] == "Version", "the first one is the last to read this data"
 
 
-def test_a_wrong_index(cluster: Cluster) -> None:
+def test_an_invalid_index(cluster: Cluster) -> None:
     code, result = cluster.run(3)
     assert (code, result.reason) == (64, "BadConfig")
 
 
 @pytest.mark.parametrize(("index", "heard"), [(0, True), (1, False)])
-def test_the_first_pod_alone_reports(
+def test_only_the_first_pod_reports(
     cluster: Cluster, index: int, *, heard: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     env = replace(pod(cluster.folder), completion_index=str(index), termination_log=cluster.folder / "result")

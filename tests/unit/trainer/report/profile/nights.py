@@ -1,4 +1,4 @@
-"""Honest data that grows night by night, and what may befall it. Made with seeds, in many shapes."""
+"""Valid data that grows night by night, and corruptions of it. It is generated with seeds, in many shapes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ DIGEST = "sha256:" + "b" * 64
 
 @dataclass(frozen=True)
 class Shape:
-    """A table as it will be one day. Night ``t`` sees those before day ``first + t``, or a window."""
+    """A complete table. Night ``t`` has the rows of the days before ``first + t``, or of a window of them."""
 
     frame: pd.DataFrame
     day: np.ndarray
@@ -54,7 +54,7 @@ def prepared(frame: pd.DataFrame, config: TrainerConfig) -> Dataset:
 
 
 def profile(frame: pd.DataFrame, config: TrainerConfig) -> tuple[Profile, Sample]:
-    """Return the profile as the next version will read it."""
+    """Return the profile as it is read by the training of the next version."""
     sample = Sample.of(prepared(frame, config), config.spec.data.target)
     return parse_profile(profile_of(sample).encode(), "profile.json"), sample
 
@@ -96,7 +96,7 @@ def tiny(random: Random) -> Shape:
 
 
 def noisy(random: Random) -> Shape:
-    """A target that the features hardly tell."""
+    """A target that hardly depends on the features."""
     return steady(random, noise=8.0)
 
 
@@ -113,7 +113,7 @@ def failures(random: Random, first: int = 30, nights: int = 30, a_day: int = 100
 
 
 def drifting(random: Random) -> Shape:
-    """The features move, and what the target makes of them does too: by a tenth in a month."""
+    """The features move, and their relation to the target changes by a tenth in a month."""
     day, n = _rows(random, 90, 40)
     a, b = random.normal(size=n) + 0.01 * day, random.normal(size=n)
     y = (1 + 0.1 * day / 30) * a + (1 - 0.1 * day / 30) * b + random.normal(size=n)
@@ -129,7 +129,7 @@ def heavy(random: Random) -> Shape:
 
 
 def growing_kinds(random: Random) -> Shape:
-    """Five classes, and texts that nobody had before."""
+    """Five classes, and new text values each night."""
     day, n = _rows(random, 90, 40)
     kind = random.integers(0, 5, n)
     a = kind + random.normal(0, 1.5, n)
@@ -149,7 +149,7 @@ def weather(random: Random) -> Shape:
 
 
 def wide(random: Random) -> Shape:
-    """Sixty columns that say nothing, and three that do."""
+    """Sixty columns without and three with a relation to the target."""
     day, n = _rows(random, 60, 20)
     x = random.normal(size=(n, 63))
     y = np.where(x[:, :3].sum(axis=1) + random.normal(0, 1.5, n) > 0, "yes", "no")
@@ -165,12 +165,12 @@ def leap(random: Random) -> Shape:
 
 
 def fresh(random: Random) -> Shape:
-    """Each night has rows of its own, and none of the night before."""
+    """Each night has only new rows."""
     return replace(steady(random, a_day=500), window=1)
 
 
 def handful(random: Random) -> Shape:
-    """A dozen failures among the rows of a night, and other rows each night."""
+    """Each night has other rows, with a dozen failures among them."""
     return replace(failures(random, a_day=400), window=1)
 
 
@@ -209,7 +209,7 @@ def sales(random: Random) -> Shape:
 
 
 def seasons(random: Random) -> Shape:
-    """A window of four months over a year: levels move by a factor of three."""
+    """A window of four months over a year: levels change by a factor of three."""
     t = np.arange(420)
     level = _sizes(random, 20) * (1.5 + np.sin(2 * np.pi * (t / 365 + 0.1 * random.random((20, 1)))))
     week = 1 + 0.3 * np.sin(2 * np.pi * t / 7)
@@ -222,7 +222,7 @@ def intermittent(random: Random) -> Shape:
 
 
 def lumpy(random: Random) -> Shape:
-    """Rare demand of very different sizes; series begin and end."""
+    """Rare demand of very different sizes. Series begin and end."""
     sold = random.random((40, 330)) < 0.15
     y = np.where(sold, random.lognormal(2, 1.2, (40, 330)).round() + 1, 0.0)
     t = np.arange(330)
@@ -251,7 +251,7 @@ def hourly(random: Random) -> Shape:
 
 
 def christmas(random: Random) -> Shape:
-    """The nights lie around the days before Christmas, when four times as much is sold."""
+    """The nights are around the days before Christmas, when sales are four times as high."""
     t = np.arange(720)
     rush = 1 + 3 * np.exp(-(((t % 365) - 350) ** 2) / 60)
     week = 1 + 0.4 * np.sin(2 * np.pi * t / 7)
@@ -272,7 +272,7 @@ SHAPES = TABLES | FORECASTS
 
 
 def honest_nights(name: str, seed: int, nights: int = 30, *, promoted: bool = True) -> Iterator[list[str]]:
-    """Give the warnings of each night, each beside the night before, or beside the first one."""
+    """Yield the warnings of each night, compared with the night before or with the first one."""
     shape = SHAPES[name](np.random.default_rng([seed, len(name)]))
     config = config_of(shape)
     then, _ = profile(shape.night(0), config)
@@ -286,7 +286,7 @@ def honest_nights(name: str, seed: int, nights: int = 30, *, promoted: bool = Tr
 
 
 def shuffled(frame: pd.DataFrame, random: Random, share: float = 1.0) -> pd.DataFrame:
-    """Labels that belong to other rows; of a forecast to other times of any series."""
+    """Return labels of other rows, or in a forecast values of other times of any series."""
     rows = np.flatnonzero(random.random(len(frame)) < share)
     y = frame["y"].to_numpy(copy=True)
     y[rows] = y[random.permutation(rows)]

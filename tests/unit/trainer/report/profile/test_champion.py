@@ -1,4 +1,4 @@
-"""A whole training beside a champion: what it publishes and says, and that nothing of it ends a training."""
+"""A whole training with a champion: its metrics and messages. An error in the comparison never fails the training."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def train(
     framework: Framework | None = None,
     **changes: Any,
 ) -> TrainingResult:
-    """Run a training of a mean on a table; the next one gets another uid by ``uid``."""
+    """Run a training of a mean on a table. ``uid`` distinguishes jobs."""
     env = pod(folder)
     made = config(**changes).model_copy(update={"champion": champion})
     frame = table() if frame is None else frame
@@ -72,7 +72,7 @@ def metrics(result: TrainingResult) -> dict[str, float]:
 
 
 def data_warnings(result: TrainingResult) -> list[str]:
-    """Return the warnings but those of the mean, and of a feature that tells the target."""
+    """Return the warnings except those of the mean, and of a feature that reveals the target."""
     return [text for text in result.warnings or () if "only a mean" not in text]
 
 
@@ -86,7 +86,7 @@ def test_every_training_writes_its_profile(tmp_path):
     assert data_warnings(result) == []
 
 
-def test_the_same_data_again(tmp_path):
+def test_the_same_data_has_no_warnings(tmp_path):
     result = train(tmp_path, champion=ref(train(tmp_path)), uid="uid-2")
     assert set(metrics(result)) == set(DATA_METRICS)
     assert metrics(result)["data_shift"] == 0
@@ -94,7 +94,7 @@ def test_the_same_data_again(tmp_path):
     assert set(DATA_METRICS) <= set(manifest_of(tmp_path, result).metrics)
 
 
-def test_a_poisoned_night_is_reported_in_result_findings_and_report(tmp_path):
+def test_corrupted_data_is_reported_in_result_findings_and_report(tmp_path):
     result = train(tmp_path, table(unit=1000), ref(train(tmp_path)), uid="uid-2")
     message = "column 'a': its values are 1,000 times those of version 3: check its unit"
     assert data_warnings(result)[0] == message
@@ -108,7 +108,7 @@ def test_a_poisoned_night_is_reported_in_result_findings_and_report(tmp_path):
     assert page.count("data_shift") == 1, "in the comparison, and not among the model's metrics"
 
 
-def test_two_jobs_that_differ_in_the_champion_made_the_same_model(tmp_path):
+def test_the_champion_does_not_change_the_content_digest(tmp_path):
     first = train(tmp_path)
     second = train(tmp_path, champion=ref(first), uid="uid-2")
     assert metrics(second)
@@ -141,7 +141,7 @@ def no_profile(folder: Path) -> None:
         (no_profile, "no such file; it may have been deleted"),
     ],
 )
-def test_a_champion_that_cannot_be_read_is_a_warning(tmp_path, spoil, words):
+def test_an_unreadable_champion_is_a_warning(tmp_path, spoil, words):
     first = train(tmp_path)
     spoil(run_folder(tmp_path, first))
     result = train(tmp_path, champion=ref(first), uid="uid-2", gates=GATES)
@@ -152,7 +152,7 @@ def test_a_champion_that_cannot_be_read_is_a_warning(tmp_path, spoil, words):
     assert metrics(result) == {}
 
 
-def test_a_storage_that_is_away_is_a_warning(tmp_path):
+def test_an_unavailable_storage_is_a_warning(tmp_path):
     artifact = Artifact(uri="pvc://elsewhere/all/runs/1", manifest_sha256="0" * 64, size_bytes=1)
     result = train(tmp_path, champion=ChampionRef(version=3, artifact=artifact))
     (text,) = data_warnings(result)
@@ -171,7 +171,7 @@ def older_release(folder: Path, result: TrainingResult) -> ChampionRef:
     return ChampionRef(version=3, artifact=result.artifact.model_copy(update={"manifest_sha256": sha256_of(body)}))
 
 
-def test_a_champion_of_an_older_release_is_a_note_unless_a_gate_asks(tmp_path):
+def test_a_champion_of_an_older_release_is_a_note_without_gates(tmp_path):
     champion = older_release(tmp_path, train(tmp_path))
     quiet = train(tmp_path, champion=champion, uid="uid-2")
     assert (data_warnings(quiet), metrics(quiet)) == ([], {})
@@ -192,7 +192,7 @@ def test_a_champion_of_another_target_is_not_compared(tmp_path):
     assert metrics(renamed) == {}
 
 
-def test_a_fault_of_our_own_does_not_cost_the_training(tmp_path, monkeypatch):
+def test_an_internal_error_does_not_fail_the_training(tmp_path, monkeypatch):
     monkeypatch.setattr(profiling, "profile_of", lambda _: 1 / 0)
     result = train(tmp_path)
     assert result.outcome == "Succeeded"
@@ -201,13 +201,13 @@ def test_a_fault_of_our_own_does_not_cost_the_training(tmp_path, monkeypatch):
     assert "profile.json" not in {entry.path for entry in manifest_of(tmp_path, result).files}
 
 
-def test_a_metric_of_the_data_that_a_gate_judges_arrives(tmp_path):
+def test_data_metrics_of_gates_are_in_the_result(tmp_path):
     result = train(tmp_path, champion=ref(train(tmp_path)), uid="uid-2", gates=GATES)
     assert [one.name for one in result.metrics or ()][:2] == ["mae", "data_shift"]
 
 
 @pytest.mark.parametrize("task", ["Forecast", "Classification"])
-def test_a_real_training_beside_its_champion(tmp_path, task):
+def test_a_real_training_with_a_champion(tmp_path, task):
     from tests.unit.trainer.report.profile.nights import SHAPES
     from trainyard_trainer.frameworks.registry import framework_for
 

@@ -1,4 +1,4 @@
-"""What a profile says of a table, by values reckoned by hand, and that nothing odd stops it."""
+"""The profile of a table, compared with values computed by hand. Unusual values cause no error."""
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,7 @@ def test_only_the_most_frequent_texts_are_named():
     assert found.counts[-2:] == [sum(range(1, 31)), 0]
 
 
-def test_a_value_of_many_rows_has_a_bin_of_its_own():
+def test_a_frequent_value_has_its_own_bin():
     flags = described([0] * 5 + [1] * 95)
     assert flags.counts == [5, 95, 0, 0]
     capped = np.concatenate([np.linspace(0, 99, 100), np.full(900, 100.0)])
@@ -57,7 +57,7 @@ def test_a_value_of_many_rows_has_a_bin_of_its_own():
     assert np.searchsorted(cuts, [99.0, 100.0, 101.0]).tolist() == [0, 2, 3]
 
 
-def test_the_target_by_the_bins_of_a_feature():
+def test_the_mean_target_of_each_bin():
     # rows: bin 0 has targets 0, 0, 0, 1 and bin 1 has 1, 1, 1, 0; F = (0.5 / 1) / (1.5 / 6) = 2
     codes = np.array([0, 0, 0, 0, 1, 1, 1, 1])
     target = np.array([0, 0, 0, 1, 1, 1, 1, 0], dtype=float)[:, None]
@@ -66,7 +66,7 @@ def test_the_target_by_the_bins_of_a_feature():
     assert found.weight == pytest.approx(1 - 1 / 2)
 
 
-def test_each_half_is_reported_by_the_other():
+def test_each_half_is_scored_by_the_other():
     random = np.random.default_rng(6)
     target = random.random((400, 2))
     columns = [(random.integers(0, 5, 400), 6), ((target[:, 0] * 3).astype(int), 4)]
@@ -82,13 +82,13 @@ def test_each_half_is_reported_by_the_other():
     assert found.value == pytest.approx(correlation(score, target).value)
 
 
-def test_a_target_without_variety_has_no_relation():
+def test_a_constant_target_has_no_relation():
     found = relation_of(np.array([0, 1, 0, 1]), 2, np.ones((4, 1)), Totals.of(np.ones((4, 1))))
     assert found.weight == 0
     assert correlation(np.zeros((4, 1)), np.ones((4, 1))).value == 0
 
 
-def test_ranks_go_from_0_to_1_and_equal_values_share_theirs():
+def test_ranks_are_from_0_to_1_and_equal_for_equal_values():
     assert ranks(np.array([10.0, 30.0, 30.0, 1e300])).ravel().tolist() == [0, 0.5, 0.5, 1]
     assert ranks(np.array([3.0])).tolist() == [[0.5]]
 
@@ -111,7 +111,7 @@ def test_the_same_data_has_the_same_profile():
     assert one == other
 
 
-def test_the_relation_is_as_strong_as_the_model_that_made_it():
+def test_the_strength_matches_the_model_of_the_data():
     random = np.random.default_rng(3)
     x = random.normal(size=(5000, 2))
     frame = pd.DataFrame(x, columns=["a", "b"]).assign(y=x[:, 0] + random.normal(size=5000))
@@ -142,7 +142,7 @@ def wide(columns: int, rows: int = 300, classes: int = 12) -> Dataset:
     )
 
 
-def test_wide_tables_have_bounded_profiles_that_say_what_was_left_out():
+def test_profiles_of_wide_tables_are_bounded_and_count_left_out_columns():
     found = profile_of(Sample.of(wide(2000), "y"))
     assert len(found.encode()) <= MAX_BYTES
     assert 40 <= len(found.columns) <= MAX_COLUMNS
@@ -150,7 +150,7 @@ def test_wide_tables_have_bounded_profiles_that_say_what_was_left_out():
     assert len(found.outcomes) == 10
 
 
-def test_of_large_tables_a_sample_is_described(monkeypatch):
+def test_large_tables_are_sampled(monkeypatch):
     monkeypatch.setattr(build, "MAX_ROWS", 1000)
     monkeypatch.setattr(build, "_MAX_CELLS", 1)
     dataset = wide(2, rows=30_000)
@@ -159,7 +159,7 @@ def test_of_large_tables_a_sample_is_described(monkeypatch):
     assert found == profile_of(Sample.of(dataset, "y"))
 
 
-def test_of_many_series_whole_ones_are_described(monkeypatch):
+def test_many_series_are_sampled_as_wholes(monkeypatch):
     monkeypatch.setattr(build, "MAX_ROWS", 1000)
     shape = SHAPES["sales"](np.random.default_rng(0))
     found, sample = profile(shape.night(0), config_of(shape))
@@ -169,7 +169,7 @@ def test_of_many_series_whole_ones_are_described(monkeypatch):
     assert set(np.diff(sample.positions)[sample.positions[:-1] % 300 != 299]) == {1}
 
 
-def test_of_one_long_series_the_newest_rows_are_described(monkeypatch):
+def test_one_long_series_is_limited_to_its_newest_rows(monkeypatch):
     monkeypatch.setattr(build, "MAX_ROWS", 50)
     shape = SHAPES["single"](np.random.default_rng(0))
     found, sample = profile(shape.night(0), config_of(shape))
@@ -190,7 +190,7 @@ def test_of_one_long_series_the_newest_rows_are_described(monkeypatch):
         [-0.0, 0.0] * 20,
     ],
 )
-def test_odd_numbers_are_described_without_a_word(column):
+def test_unusual_numbers_cause_no_warning(column):
     rows = len(column)
     frame = pd.DataFrame({"a": column, "y": np.arange(rows, dtype=float)})
     dataset = Dataset("Regression", frame, "y", ("a",), (), Origin("s3://b/t", DIGEST, 1), DIGEST, rows)
@@ -201,7 +201,7 @@ def test_odd_numbers_are_described_without_a_word(column):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("rows", [1, 2, 3])
 @pytest.mark.parametrize("y", [0.0, 1.0])
-def test_one_row_is_a_profile(rows, y):
+def test_one_row_has_a_profile(rows, y):
     frame = pd.DataFrame({"a": np.zeros(rows), "t": pd.Categorical([None] * rows, ["x"]), "y": np.full(rows, y)})
     for classes in ((), ("no", "yes")):
         task = "Classification" if classes else "Regression"
@@ -211,7 +211,7 @@ def test_one_row_is_a_profile(rows, y):
         assert profile_of(Sample.of(dataset, "y")).rows == rows
 
 
-def test_a_text_that_is_no_profile_is_reported():
+def test_an_invalid_profile_is_an_error():
     with pytest.raises(DataError, match=r"s3://b/profile.json is not a profile of this release"):
         parse_profile(b'{"rows": "many"}', "s3://b/profile.json")
 

@@ -1,4 +1,4 @@
-"""What a profile says of series, held against slow and obvious ways."""
+"""The profile of series, compared with slow and simple computations."""
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ def test_the_autocorrelation_is_that_of_each_series_by_pandas(lag):
     assert found.error == pytest.approx(error, rel=1e-3)
 
 
-def test_pairs_across_a_gap_or_another_series_do_not_count():
+def test_pairs_across_a_gap_or_of_two_series_do_not_count():
     up = np.tile([0.0, 10.0], 20)  # neighbours differ, steps two apart are equal
     assert autocorrelation(panel(up, up), 1).value == pytest.approx(-1)
     skipped = autocorrelation(panel(up, up, skip=range(0, 40, 3)), 1)
@@ -58,7 +58,7 @@ def test_a_constant_series_has_no_correlation_and_a_short_one_none():
     assert autocorrelation(panel(np.arange(50.0)), 60) is None
 
 
-def test_the_newest_season_outside_of_all_before():
+def test_the_newest_season_outside_the_range_of_earlier_seasons():
     steady = np.tile([1.0, 2, 3, 4, 5, 6, 7], 8)
     broken = steady.copy()
     broken[-7:] *= 1000
@@ -73,7 +73,7 @@ def test_the_newest_season_outside_of_all_before():
     assert series_profile(panel(known), 1).jump == 1
 
 
-def test_seasons_without_demand_are_no_jump():
+def test_seasons_without_demand_have_no_jump():
     y = np.zeros(70)
     y[[3, 20, 41, 55]] = 4
     assert series_profile(panel(y), 1).jump == 1
@@ -88,7 +88,7 @@ def test_short_series_of_any_step(rows, freq):
     assert found.rows == [rows] * 21
 
 
-def test_series_that_differ_and_series_that_do_not():
+def test_different_and_equal_series():
     random = np.random.default_rng(5)
     same = series_profile(panel(*random.normal(size=(20, 50))), 20).between
     other = series_profile(panel(*(random.normal(size=(20, 50)) + 10 * np.arange(20)[:, None])), 20).between
