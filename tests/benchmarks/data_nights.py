@@ -15,12 +15,12 @@ from tests.unit.trainer.report.profile.nights import (
     SHAPES,
     Random,
     Shape,
-    beside,
+    compared,
     config_of,
-    honest_nights,
     profile,
     scaled,
     shuffled,
+    valid_nights,
     warnings_of,
 )
 from trainyard_trainer.errors import DataError
@@ -45,7 +45,7 @@ def main() -> None:
 
 def _warned(name: str, seeds: int, *, promoted: bool) -> float:
     nights = 1 if name == "leap" else NIGHTS
-    found = [bool(one) for seed in range(seeds) for one in honest_nights(name, seed, nights, promoted=promoted)]
+    found = [bool(one) for seed in range(seeds) for one in valid_nights(name, seed, nights, promoted=promoted)]
     return sum(found) / len(found)
 
 
@@ -60,7 +60,7 @@ def _detected(name: str, seeds: int) -> tuple[int, list[float | None]]:
         for poison, make in POISONS.items():
             for frame in make(shape, np.random.default_rng(seed)):
                 try:
-                    warned[poison].append(bool(warnings_of(beside(then, frame, config))))
+                    warned[poison].append(bool(warnings_of(compared(then, frame, config))))
                 except DataError:
                     warned[poison].append(True)
     return rows, [sum(one) / len(one) if one else None for one in warned.values()]

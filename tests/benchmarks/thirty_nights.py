@@ -3,9 +3,9 @@
     PYTHONPATH=.:hack .venv/bin/python -m tests.benchmarks.thirty_nights [--nights 30] [--confidence 0.95]
 
 Each night requests a run of a TrainingSchedule. A ModelDeployment serves the newest version that met its gates. The
-nights are those of tests/unit/trainer/job/compare/thirty.py: equal features, better ones, worse ones, and four kinds
-of poisoned data. A night is right if the right version serves afterwards. Prints a row for each night. The run fails if
-more than one night is wrong, or if a worse or a poisoned version ever serves.
+nights are those of tests/unit/trainer/job/compare/nightly_table.py: equal features, better ones, worse ones, and four
+kinds of corrupted data. A night is right if the right version serves afterwards. Prints a row for each night. The run fails if
+more than one night is wrong, or if a worse version or one of corrupted data ever serves.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 
 from cluster import lifecycle
 from tests.e2e.stage import Json, Stage
-from tests.unit.trainer.job.compare.thirty import (
+from tests.unit.trainer.job.compare.nightly_table import (
     BETTER_NIGHT,
     DATA_GATES,
     NIGHTS,

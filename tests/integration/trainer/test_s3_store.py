@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.trainer.object_store import BUCKET, GUEST, ObjectStore, cuts_a_download, free_port, secret
-from tests.unit.trainer.artifacts.runs import KEYS, DyingStore, Killed, train_and_register, write_output
+from tests.unit.trainer.artifacts.runs import KEYS, Killed, KilledStore, train_and_register, write_output
 from trainyard_api.training import Storage
 from trainyard_trainer.artifacts.checkpoints import remove_checkpoints
 from trainyard_trainer.artifacts.manifest import fetch_file, file_entry
@@ -120,7 +120,7 @@ def test_parallel_pods_of_one_job_make_one_version(store: S3Store, output: Path)
 @pytest.mark.parametrize("at", range(7))
 def test_one_version_wherever_the_trainer_dies(store: S3Store, output: Path, at: int, *, after: bool) -> None:
     with pytest.raises(Killed):
-        train_and_register(DyingStore(store, at, after=after), "uid", 1, output)
+        train_and_register(KilledStore(store, at, after=after), "uid", 1, output)
     record = train_and_register(store, "uid", 2, output)
     assert record.version == 1
     assert train_and_register(store, "uid", 3, output) == record

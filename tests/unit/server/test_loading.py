@@ -33,7 +33,7 @@ def test_a_stored_forecast_model_predicts(tmp_path: Path, framework: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("times", "given", "asked"),
+    ("times", "given", "requested"),
     [
         ("%d.%m.%Y", True, "10.02.2026"),
         ("%d.%m.%Y", False, "10.02.2026"),
@@ -42,11 +42,11 @@ def test_a_stored_forecast_model_predicts(tmp_path: Path, framework: str) -> Non
         ("%b %d, %Y", False, "Feb 10, 2026"),
     ],
 )
-def test_requests_may_write_times_as_the_table_does(tmp_path: Path, times: str, given: bool, asked: str) -> None:
+def test_requests_may_write_times_as_the_table_does(tmp_path: Path, times: str, given: bool, requested: str) -> None:
     data = {"exclude": None, "timeZone": "Europe/Paris", **({"timeFormat": times} if given else {})}
     store, target = stored_model(tmp_path, times=times, task="Forecast", framework="LightGBM", data=data)
     loaded = load_model(target, store, tmp_path / "server")  # its golden rows are ISO 8601
-    frame = frame_of({"ds": [asked, "2026-02-10"]}, loaded.columns.inputs)
+    frame = frame_of({"ds": [requested, "2026-02-10"]}, loaded.columns.inputs)
     first, second = loaded.predict(frame)["prediction"]
     assert first == second
 
@@ -92,7 +92,7 @@ def test_the_manifest_is_checked_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "said"),
+    ("change", "error", "message"),
     [
         ({"model": "weather"}, ConfigError, "model 'weather', not 'demand'"),
         ({"framework": "Container"}, Unsupported, "cannot serve models of framework Container"),
@@ -100,10 +100,10 @@ def test_the_manifest_is_checked_first(tmp_path: Path) -> None:
         ({"schemaVersion": 2}, DataError, "is not a manifest of this release"),
     ],
 )
-def test_unsupported_models_are_refused(tmp_path: Path, change: dict, error: type[Exception], said: str) -> None:
+def test_unsupported_models_are_refused(tmp_path: Path, change: dict, error: type[Exception], message: str) -> None:
     store, _ = stored_model(tmp_path)
     target = write_manifest(tmp_path / "output", read_manifest(tmp_path / "output") | change)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         load_model(target, store, tmp_path / "server")
 
 

@@ -28,7 +28,7 @@ def test_variables_of_the_operator_and_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"TRAINYARD_MODEL_NAME": ""}, "TRAINYARD_MODEL_NAME is not set"),
         ({"TRAINYARD_MODEL_VERSION": "v3"}, "TRAINYARD_MODEL_VERSION is 'v3'; it must be a whole number from 1"),
@@ -41,10 +41,10 @@ def test_variables_of_the_operator_and_defaults() -> None:
         ({"TRAINYARD_SERVER_THREADS": "-1"}, "TRAINYARD_SERVER_THREADS is '-1'"),
     ],
 )
-def test_an_invalid_variable_is_named(change: dict[str, str], said: str) -> None:
+def test_an_invalid_variable_is_named(change: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Settings.from_environ(GOOD | change)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_the_version_option_needs_no_model(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,13 +15,13 @@ COLUMNS = [Column("ds", "datetime")]
 
 
 @pytest.mark.parametrize(
-    ("step", "asked"),
+    ("step", "requested"),
     [
         ("D", ["2026-06-01", "2026-06-01T00:00:00+02:00", "2026-05-31T22:00:00Z"]),
         ("h", ["2026-06-01T08:00:00+02:00", "2026-06-01T08:00", "2026-06-01T06:00Z"]),
     ],
 )
-def test_times_have_the_same_meaning_as_in_training(tmp_path: Path, step: str, asked: list[str]) -> None:
+def test_times_have_the_same_meaning_as_in_training(tmp_path: Path, step: str, requested: list[str]) -> None:
     times = pd.date_range("2026-03-01", periods=200, freq=step, tz="Europe/Paris")
     frame = pd.DataFrame({"ds": [time.isoformat() for time in times], "y": np.arange(200) % 7 + times.hour})
     config = job(write(tmp_path, frame.to_csv(index=False)), task="Forecast", data={"timeZone": "Europe/Paris"})
@@ -33,4 +33,4 @@ def test_times_have_the_same_meaning_as_in_training(tmp_path: Path, step: str, a
     rows = as_json(golden.inputs).rows
     found = framework.predict(model, frame_of({"ds": [row[0] for row in rows]}, COLUMNS))
     assert max_difference(golden.outputs, found) < 1e-4
-    assert framework.predict(model, frame_of({"ds": asked}, COLUMNS))["prediction"].nunique() == 1
+    assert framework.predict(model, frame_of({"ds": requested}, COLUMNS))["prediction"].nunique() == 1

@@ -111,11 +111,11 @@ def test_requester_pays(tmp_path: Path, *, pays: bool) -> None:
     client = s3_client("http://s3:1", None, folder, requester_pays=pays)
     sent: list[dict[str, str]] = []
 
-    def hear(request: AWSRequest, **_: object) -> AWSResponse:
+    def record(request: AWSRequest, **_: object) -> AWSResponse:
         sent.append(dict(request.headers))
-        return AWSResponse(request.url, 200, {"Content-Length": "0"}, Nothing())
+        return AWSResponse(request.url, 200, {"Content-Length": "0"}, EmptyBody())
 
-    client.meta.events.register("before-send.s3", hear)
+    client.meta.events.register("before-send.s3", record)
     client.head_object(Bucket="b", Key="k")
     client.list_objects_v2(Bucket="b")
     reported = [value for headers in sent for name, value in headers.items() if name.lower() == "x-amz-request-payer"]
@@ -124,7 +124,7 @@ def test_requester_pays(tmp_path: Path, *, pays: bool) -> None:
     )
 
 
-class Nothing(io.BytesIO):
+class EmptyBody(io.BytesIO):
     """The empty body of a response."""
 
     def stream(self) -> Iterator[bytes]:

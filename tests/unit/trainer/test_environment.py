@@ -87,5 +87,5 @@ def test_arrow_uses_the_same_number_of_threads() -> None:
         "import pyarrow; print(pyarrow.cpu_count())"
     )
     clean = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
-    said = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "3"
+    done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "3"

@@ -75,6 +75,6 @@ def test_workers_of_prophet_have_one_thread_each():
         "print([pool['num_threads'] for pool in threadpool_info()])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    variables_said, pools = done.stdout.splitlines()[-2:]
-    assert variables_said == str(["1"] * 4)
+    variables, pools = done.stdout.splitlines()[-2:]
+    assert variables == str(["1"] * 4)
     assert set(pools.strip("[]").split(", ")) == {"1"}

@@ -19,8 +19,8 @@ from trainyard_trainer.stopping import stop_on_signals
 stop = stop_on_signals()
 print("ready", flush=True)
 while not stop():
-    time.sleep(0.01)  # a signal may come before any wait for it could begin
-print("asked", flush=True)
+    time.sleep(0.01)  # poll, because a signal can arrive before a wait for it starts
+print("stop requested", flush=True)
 while True:
     time.sleep(0.01)
 """
@@ -45,7 +45,7 @@ import atexit, os, sys, threading, trainyard_trainer.cli.main
 
 class Library:
     def __del__(self):
-        os.abort()  # as Arrow's threads do that outlive it
+        os.abort()  # as threads of Arrow do that still run at the shutdown
 
 sys.kept = Library()
 threading.Thread(target=threading.Event().wait).start()
@@ -61,7 +61,7 @@ def test_the_second_signal_ends_at_once(number: signal.Signals) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        assert process.stdout.readline() == "asked\n"
+        assert process.stdout.readline() == "stop requested\n"
         process.send_signal(number)
         assert process.wait(10) == 75
 
@@ -98,15 +98,15 @@ def test_a_started_register_stage_is_completed(tmp_path: Path) -> None:
     class StoppedWhileSaving(MeanFramework):
         """A framework whose job is stopped while the saved model is checked, the first action of the register stage."""
 
-        asked = False
+        stop_requested = False
 
         def load(self, folder: Path) -> object:
-            self.asked = True
+            self.stop_requested = True
             return super().load(folder)
 
     framework = StoppedWhileSaving()
-    code = run_job(config, pod(tmp_path), lambda: framework.asked, display=JsonLines(), steps=steps(framework))
-    assert framework.asked
+    code = run_job(config, pod(tmp_path), lambda: framework.stop_requested, display=JsonLines(), steps=steps(framework))
+    assert framework.stop_requested
     assert code == 0
 
 

@@ -26,7 +26,7 @@ class Killed(BaseException):
     """The process was killed. No code may catch this."""
 
 
-class DyingStore:
+class KilledStore:
     """Delegates all calls. Write number ``at`` (from 0) kills the process, before or after it is done."""
 
     def __init__(self, inner: ArtifactStore, at: int, *, after: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.trainer.artifacts.runs import KEYS, DyingStore, Killed, manifest, train_and_register, write_output
+from tests.unit.trainer.artifacts.runs import KEYS, Killed, KilledStore, manifest, train_and_register, write_output
 from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.artifacts.layout import MANIFEST
 from trainyard_trainer.artifacts.manifest import FileEntry, fetch_file, parse_manifest
@@ -52,7 +52,7 @@ def assert_readable(store: FolderStore, record: VersionRecord, folder: Path) -> 
 
 
 def test_the_number_of_writes_matches_the_property_test(store: FolderStore, output: Path) -> None:
-    counting = DyingStore(store, at=-1, after=False)
+    counting = KilledStore(store, at=-1, after=False)
     assert train_and_register(counting, "uid", 1, output).version == 1
     assert counting.writes == WRITES
 
@@ -77,7 +77,7 @@ def test_one_version_wherever_a_process_dies(deaths: list[tuple[int, bool, bool,
         attempt, others = 1, 0
         for at, after, next_attempt, other in deaths:
             try:
-                train_and_register(DyingStore(store, at, after=after), "uid", attempt, output)
+                train_and_register(KilledStore(store, at, after=after), "uid", attempt, output)
             except Killed:
                 attempt += next_attempt
             if other:
@@ -96,7 +96,7 @@ def test_one_version_wherever_a_process_dies(deaths: list[tuple[int, bool, bool,
 @pytest.mark.parametrize("at", range(WRITES))
 def test_a_complete_run_is_not_trained_again(store: FolderStore, output: Path, at: int, *, after: bool) -> None:
     with pytest.raises(Killed):
-        train_and_register(DyingStore(store, at, after=after), "uid", 1, output)
+        train_and_register(KilledStore(store, at, after=after), "uid", 1, output)
     complete = find_finished(store, KEYS, "uid")
     record = train_and_register(store, "uid", 2, output)
     assert (complete is not None) == (at > 4 or (at == 4 and after))
@@ -118,7 +118,7 @@ def test_two_concurrent_pods_of_one_job_register_one_version(store: FolderStore,
 
 def test_an_intent_is_void_if_another_job_has_its_number(store: FolderStore, output: Path) -> None:
     with pytest.raises(Killed):  # after the intent, before the reservation
-        train_and_register(DyingStore(store, 5, after=True), "uid", 1, output)
+        train_and_register(KilledStore(store, 5, after=True), "uid", 1, output)
     assert train_and_register(store, "other", 1, output).version == 1
     assert find_version(store, KEYS, "uid") is None
     assert train_and_register(store, "uid", 1, output).version == 2
@@ -163,7 +163,7 @@ def test_a_reserved_number_taken_by_an_older_release_is_an_error(store: FolderSt
     with pytest.raises(DataError, match="a trainer of an older release took version 1"):
         claim_version(store, KEYS, "uid", finish_run(store, begin_run(store, KEYS, "uid", 1), named))
     unnamed = finish_run(store, begin_run(store, KEYS, "uid-2", 1), manifest("uid-2", 1, []))
-    assert claim_version(store, KEYS, "uid-2", unnamed).version == 3, "a run that names no number takes the next one"
+    assert claim_version(store, KEYS, "uid-2", unnamed).version == 3, "a run without a number gets the next one"
 
 
 def test_the_later_of_two_concurrent_pods_reports_the_registered_run(store: FolderStore) -> None:
@@ -213,7 +213,7 @@ def test_the_label_sorts_by_time_and_names_the_manifest() -> None:
     assert version_label(run) == "v2026-11-21T07-30-00-042Z_abcdef01"
 
 
-class ForgetfulStore(FolderStore):
+class UnconditionalStore(FolderStore):
     """A server that ignores the condition of a conditional write."""
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
@@ -223,4 +223,4 @@ class ForgetfulStore(FolderStore):
 
 def test_a_store_without_conditional_writes_is_refused_before_the_training(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="If-None-Match"):
-        begin_run(ForgetfulStore(tmp_path, "file:///store"), KEYS, "uid", 1)
+        begin_run(UnconditionalStore(tmp_path, "file:///store"), KEYS, "uid", 1)

@@ -44,7 +44,7 @@ def test_other_objects_in_the_file_are_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "message"),
     [
         ("target: target", "target: ''", "spec.data.target: String should have at least 1 character"),
         (", target: target", "", "spec.data.target: is required"),
@@ -58,9 +58,9 @@ def test_other_objects_in_the_file_are_ignored(tmp_path: Path) -> None:
         ("{name: diabetes}", "{name: diabetes", "is not YAML"),
     ],
 )
-def test_errors_name_the_field(tmp_path: Path, before: str, after: str, said: str) -> None:
+def test_errors_name_the_field(tmp_path: Path, before: str, after: str, message: str) -> None:
     assert before in GOOD
-    assert said in read(tmp_path, GOOD.replace(before, after))
+    assert message in read(tmp_path, GOOD.replace(before, after))
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ NIGHTS = 200
 def interval(actual, mine, theirs, units=None, confidence=0.95, seed=42):
     resamples = Resamples(np.arange(len(actual)) if units is None else units, seed)
     rows, zeros = resamples.rows, np.zeros(len(actual))
-    left, right = (of_numbers("mae", actual[rows], said[rows], zeros[rows]) for said in (mine, theirs))
+    left, right = (of_numbers("mae", actual[rows], predicted[rows], zeros[rows]) for predicted in (mine, theirs))
     known = np.abs(mine - actual).mean() - np.abs(theirs - actual).mean()
     return resamples.difference(left, right, known, confidence)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from trainyard_trainer.evaluate.forecasts import Forecast, judge, judge_rows
 from trainyard_trainer.evaluate.metrics import point_scores
 
-with warnings.catch_warnings():  # its source holds an invalid escape, which Python tells once per compilation
+with warnings.catch_warnings():  # its source has an invalid escape, for which Python warns when it compiles it
     warnings.simplefilter("ignore")
     from utilsforecast import losses
 
@@ -100,8 +100,8 @@ def test_metrics_are_finite_and_means_follow_from_the_series(many):
 def series(name, actual, predicted, known=(1, 2, 3), season=1):
     actual, known = np.array(actual, dtype=float), np.array(known, dtype=float)
     times = DAY + np.arange(len(actual)) * np.timedelta64(1, "D")
-    said, naive = np.array(predicted, dtype=float), np.full(len(actual), 2.0)
-    return Forecast(name, times, actual, said, naive, known, season, np.arange(len(known)))
+    predictions, naive = np.array(predicted, dtype=float), np.full(len(actual), 2.0)
+    return Forecast(name, times, actual, predictions, naive, known, season, np.arange(len(known)))
 
 
 def test_evaluating_the_rows_again_gives_the_same_table():

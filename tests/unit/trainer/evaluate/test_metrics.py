@@ -33,7 +33,7 @@ def test_point_metrics_agree_with_scikit_learn(data):
 
 
 def test_point_metrics_agree_with_utilsforecast():
-    with warnings.catch_warnings():  # its source holds an invalid escape, which Python tells once per compilation
+    with warnings.catch_warnings():  # its source has an invalid escape, for which Python warns when it compiles it
         warnings.simplefilter("ignore")
         from utilsforecast import losses
     random = np.random.default_rng(0)
@@ -61,12 +61,12 @@ def test_binary_metrics_agree_with_scikit_learn():
     probability = np.clip(0.3 * actual + 0.7 * random.random(300), 0, 1)
     threshold = best_threshold(actual, probability)
     found = binary_scores(actual, probability, threshold).metrics
-    called = probability >= threshold
+    predicted = probability >= threshold
     assert found["auc"] == pytest.approx(sk.roc_auc_score(actual, probability))
-    assert found["f1"] == pytest.approx(sk.f1_score(actual, called))
-    assert found["precision"] == pytest.approx(sk.precision_score(actual, called))
-    assert found["recall"] == pytest.approx(sk.recall_score(actual, called))
-    assert found["accuracy"] == pytest.approx(sk.accuracy_score(actual, called))
+    assert found["f1"] == pytest.approx(sk.f1_score(actual, predicted))
+    assert found["precision"] == pytest.approx(sk.precision_score(actual, predicted))
+    assert found["recall"] == pytest.approx(sk.recall_score(actual, predicted))
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(actual, predicted))
     assert found["f1@0.5"] == pytest.approx(sk.f1_score(actual, probability >= 0.5))
     assert found["f1"] == pytest.approx(max(sk.f1_score(actual, probability >= cut) for cut in probability))
 
@@ -120,7 +120,7 @@ def test_seasonal_naive_handles_gaps():
 
 
 def test_metrics_of_constants_and_priors():
-    said = constant_regressors(np.array([1.0, 2, 9]), 2)
-    assert said["mean"].tolist() == [4, 4]
-    assert said["median"].tolist() == [2, 2]
+    forecasts = constant_regressors(np.array([1.0, 2, 9]), 2)
+    assert forecasts["mean"].tolist() == [4, 4]
+    assert forecasts["median"].tolist() == [2, 2]
     assert class_prior(np.array([0, 0, 1]), 3).tolist() == pytest.approx([3 / 6, 2 / 6, 1 / 6])

@@ -55,16 +55,16 @@ def job_of(folder, task, target, **spec):
 @pytest.mark.parametrize("name", ["LightGBM", "Torch"])
 def test_the_lists_match_the_evaluations(tmp_path, name, task, target, missing):
     few = {"LightGBM": {"num_iterations": 20}, "Torch": {"epochs": 2}}[name]
-    assert found_by(job_of(tmp_path, task, target, framework=name, parameters=few), tmp_path) == (
+    assert metrics_of(job_of(tmp_path, task, target, framework=name, parameters=few), tmp_path) == (
         set(METRICS[task]) - missing
     )
 
 
 def test_prophet_has_the_metrics_of_every_forecast(tmp_path):
-    assert found_by(job_of(tmp_path, "Forecast", "y"), tmp_path) == set(METRICS["Forecast"])
+    assert metrics_of(job_of(tmp_path, "Forecast", "y"), tmp_path) == set(METRICS["Forecast"])
 
 
-def found_by(config, folder):
+def metrics_of(config, folder):
     """Return the names of the metrics of an evaluation, after a check that each baseline metric has its metric."""
     framework, dataset, context = framework_for(config), dataset_of(config, folder), context_of(config, folder)
     found = framework.evaluate(dataset, framework.train(dataset, context), context).metrics

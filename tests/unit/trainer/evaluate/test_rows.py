@@ -28,20 +28,20 @@ def judged(draw, classes):
 def test_means_over_classes_agree_with_scikit_learn(pair):
     actual, probabilities = pair
     found = multiclass_scores(actual, probabilities).metrics
-    called = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     labels = np.unique(actual)
     precision, recall, f1, _ = sk.precision_recall_fscore_support(
-        actual, called, labels=labels, average="macro", zero_division=0
+        actual, predicted, labels=labels, average="macro", zero_division=0
     )
     expected = {
         "precision": precision,
         "recall": recall,
         "f1": f1,
-        "accuracy": sk.accuracy_score(actual, called),
+        "accuracy": sk.accuracy_score(actual, predicted),
         "log_loss": sk.log_loss(actual, probabilities, labels=[0, 1, 2]),
     }
     assert {name: found[name] for name in expected} == pytest.approx(expected)
-    assert confusion(actual, called, 3).tolist() == sk.confusion_matrix(actual, called, labels=[0, 1, 2]).tolist()
+    assert confusion(actual, predicted, 3).tolist() == sk.confusion_matrix(actual, predicted, labels=[0, 1, 2]).tolist()
 
 
 @settings(deadline=None, max_examples=40)
@@ -51,10 +51,10 @@ def test_two_classes_agree_with_scikit_learn(pair, threshold):
     chance = probabilities[:, 1]
     found = binary_scores(actual, chance, threshold).metrics
     assert all(math.isfinite(value) for value in found.values())
-    called = chance >= threshold
-    assert found["precision"] == pytest.approx(sk.precision_score(actual, called, zero_division=0))
-    assert found["recall"] == pytest.approx(sk.recall_score(actual, called, zero_division=0))
-    assert found["f1"] == pytest.approx(sk.f1_score(actual, called, zero_division=0))
+    predicted = chance >= threshold
+    assert found["precision"] == pytest.approx(sk.precision_score(actual, predicted, zero_division=0))
+    assert found["recall"] == pytest.approx(sk.recall_score(actual, predicted, zero_division=0))
+    assert found["f1"] == pytest.approx(sk.f1_score(actual, predicted, zero_division=0))
     assert found["brier"] == pytest.approx(sk.brier_score_loss(actual, chance, pos_label=1))
     if len(set(actual.tolist())) == 2:
         assert found["auc"] == pytest.approx(sk.roc_auc_score(actual, chance))
@@ -67,9 +67,9 @@ def test_two_classes_agree_with_scikit_learn(pair, threshold):
 @given(judged(2), judged(3))
 def test_the_baseline_is_evaluated_like_a_model(two, three):
     actual, probabilities = two[0], np.tile([0.7, 0.3], (len(two[0]), 1))
-    said = binary_scores(actual, probabilities[:, 1], 0.5).metrics
+    scores = binary_scores(actual, probabilities[:, 1], 0.5).metrics
     assert prior_scores(actual, probabilities[0]) == pytest.approx(
-        {name: value for name, value in said.items() if name != "threshold"}
+        {name: value for name, value in scores.items() if name != "threshold"}
     )
     actual, probabilities = three[0], np.tile([0.2, 0.5, 0.3], (len(three[0]), 1))
     assert prior_scores(actual, probabilities[0]) == pytest.approx(multiclass_scores(actual, probabilities).metrics)

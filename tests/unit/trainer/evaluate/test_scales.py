@@ -45,19 +45,19 @@ def test_a_shop_that_is_closed_on_sundays_is_compared_with_the_same_weekday():
     steps, sold, times = np.arange(70)[open_], level[open_], days[open_].to_numpy()
     actual = sold[-6:]
     found = judge([Forecast("shop", times[-6:], actual, actual + 2, actual, sold[:-6], 7, steps[:-6])]).metrics
-    assert found["mase"] == 2.0, "wrong by 2, where a week moves it by 1; row by row it would move it by more than 20"
+    assert found["mase"] == 2.0, "the error is 2 and the change in a week is 1; by rows, the change would be above 20"
     assert found["rmsse"] == 2.0
 
 
 def test_a_scale_of_0_is_replaced_by_that_of_one_step():
     assert usual_move(np.arange(6), np.array([1.0, 4, 1, 4, 1, 4]), 2) == 3
     assert usual_move(np.arange(4), np.full(4, 7.0), 2) == 0
-    assert usual_move(np.array([0, 5, 9]), np.array([1.0, 2, 3]), 2) == 0, "no two rows lie that near"
+    assert usual_move(np.array([0, 5, 9]), np.array([1.0, 2, 3]), 2) == 0, "no two rows are one step apart"
 
 
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=30))
 def test_smape_is_that_of_the_m4_competition(rows):
-    expected = [2 * abs(y - said) / (abs(y) + abs(said)) if abs(y) + abs(said) > 0 else 0 for y, said in rows]
+    expected = [2 * abs(y - x) / (abs(y) + abs(x)) if abs(y) + abs(x) > 0 else 0 for y, x in rows]
     actual, predicted = (np.array(one) for one in zip(*rows, strict=True))
     found = point_scores(actual, predicted).metrics["smape"]
     assert found == pytest.approx(sum(expected) / len(expected))

@@ -21,18 +21,18 @@ def cut_of(rows, **fields):
     return choose(threshold_spec, actual.astype(np.intp), chance.astype(float), positive="ja", rarer_share=0.1)
 
 
-def tried(rows):
+def all_thresholds(rows):
     """Return (threshold, precision, recall, misses, alarms) of each threshold with a positive prediction."""
     found = []
     for cut in sorted({chance for _, chance in rows}):
-        called = [actual for actual, chance in rows if chance >= cut]
-        hits, positives = sum(called), sum(actual for actual, _ in rows)
-        found.append((cut, hits / len(called), hits / positives, positives - hits, len(called) - hits))
+        predicted = [actual for actual, chance in rows if chance >= cut]
+        hits, positives = sum(predicted), sum(actual for actual, _ in rows)
+        found.append((cut, hits / len(predicted), hits / positives, positives - hits, len(predicted) - hits))
     return found
 
 
 def at(rows, cut):
-    return next(one for one in tried(rows) if one[0] == cut.value)
+    return next(one for one in all_thresholds(rows) if one[0] == cut.value)
 
 
 @given(ROWS, st.floats(0.05, 1))
@@ -40,7 +40,7 @@ def test_a_requested_recall_is_reached_with_the_best_precision(rows, wanted):
     cut = cut_of(rows, minRecall=wanted)
     _, precision, recall, *_ = at(rows, cut)
     assert recall >= wanted - 1e-9
-    assert precision == pytest.approx(max(one[1] for one in tried(rows) if one[2] >= wanted - 1e-9))
+    assert precision == pytest.approx(max(one[1] for one in all_thresholds(rows) if one[2] >= wanted - 1e-9))
     assert not cut.warning
 
 
@@ -48,13 +48,13 @@ def test_a_requested_recall_is_reached_with_the_best_precision(rows, wanted):
 def test_a_requested_precision_has_the_best_recall_or_a_warning(rows, wanted):
     cut = cut_of(rows, minPrecision=wanted)
     _, precision, recall, *_ = at(rows, cut)
-    able = [one for one in tried(rows) if one[1] >= wanted - 1e-9]
+    able = [one for one in all_thresholds(rows) if one[1] >= wanted - 1e-9]
     if able:
         assert precision >= wanted - 1e-9
         assert recall == pytest.approx(max(one[2] for one in able))
         assert not cut.warning
     else:
-        assert precision == pytest.approx(max(one[1] for one in tried(rows)))
+        assert precision == pytest.approx(max(one[1] for one in all_thresholds(rows)))
         assert f"spec.threshold.minPrecision {wanted:g} is not reached" in cut.warning
 
 
@@ -62,11 +62,11 @@ def test_a_requested_precision_has_the_best_recall_or_a_warning(rows, wanted):
 def test_the_cost_is_the_lowest_of_all_thresholds(rows, miss, alarm):
     cut = cut_of(rows, costOfMiss=miss, costOfAlarm=alarm)
     actual, chance = (np.array(one) for one in zip(*rows, strict=True))
-    called = chance >= cut.value
-    cost = miss * (actual[~called] == 1).sum() + alarm * (actual[called] == 0).sum()
+    predicted = chance >= cut.value
+    cost = miss * (actual[~predicted] == 1).sum() + alarm * (actual[predicted] == 0).sum()
     silent = miss * actual.sum()
-    assert cost == min([silent, *(miss * one[3] + alarm * one[4] for one in tried(rows))])
-    assert bool(cut.warning) == (not called.any())
+    assert cost == min([silent, *(miss * one[3] + alarm * one[4] for one in all_thresholds(rows))])
+    assert bool(cut.warning) == (not predicted.any())
 
 
 @given(ROWS)
@@ -76,7 +76,7 @@ def test_the_best_f1_is_the_best_of_all_thresholds(rows):
 
     for cut in (cut_of(rows, optimize="F1"), cut_of(rows)):
         _, precision, recall, *_ = at(rows, cut)
-        assert f1(precision, recall) == pytest.approx(max(f1(one[1], one[2]) for one in tried(rows)))
+        assert f1(precision, recall) == pytest.approx(max(f1(one[1], one[2]) for one in all_thresholds(rows)))
 
 
 def test_a_fixed_threshold_is_used_unchanged():

@@ -21,7 +21,7 @@ def classes(positives, rows, **changes):
     return dataclasses.replace(SOUND, holdout=pd.DataFrame({"actual": actual}), **changes)
 
 
-def warned(found, positive="ja", wanted=("auc", "f1"), objective="auc"):
+def warnings_of(found, positive="ja", wanted=("auc", "f1"), objective="auc"):
     return weaknesses(found, positive, wanted, objective)
 
 
@@ -42,23 +42,23 @@ def warned(found, positive="ja", wanted=("auc", "f1"), objective="auc"):
     ],
 )
 def test_few_positives_are_reported_with_their_number(positives, words):
-    reported = warned(classes(positives, 100))
+    reported = warnings_of(classes(positives, 100))
     assert [words in one for one in reported] == ([True] if words else [])
-    assert warned(classes(positives, 100), positive=None) == [], "not of three classes"
+    assert warnings_of(classes(positives, 100), positive=None) == [], "not of three classes"
 
 
 def test_a_replaced_objective_is_reported_with_the_reason():
     found = classes(50, 100, notes=("auc is undefined: the holdout has only one class",))
-    (reported,) = warned(found, objective="f1")
+    (reported,) = warnings_of(found, objective="f1")
     assert reported.startswith(
         "auc has no value on the holdout (auc is undefined: the holdout has only one class), so f1"
     )
 
 
 def test_a_model_worse_than_its_baseline_is_reported():
-    (reported,) = warned(classes(50, 100, metrics={"skill": -0.31}, baseline="class shares"))
+    (reported,) = warnings_of(classes(50, 100, metrics={"skill": -0.31}, baseline="class shares"))
     assert "worse than its baseline (class shares): skill -0.31" in reported
-    assert warned(classes(50, 100, metrics={"skill": 0.0})) == []
+    assert warnings_of(classes(50, 100, metrics={"skill": 0.0})) == []
 
 
 @pytest.mark.parametrize(("below", "reported"), [(2, False), (3, True)])
@@ -76,8 +76,8 @@ def test_a_holdout_of_one_class_is_ranked_by_f1_with_a_warning():
     assert "auc" not in found.metrics
     assert found.metrics["f1"] == 0
     assert found.metrics["brier"] == pytest.approx((0.01 + 0.36 + 0.04) / 3)
-    said = weaknesses(found, "ja", ("auc", "f1"), "f1")
-    assert [text.split(":")[0] for text in said[:2]] == [
+    warnings = weaknesses(found, "ja", ("auc", "f1"), "f1")
+    assert [text.split(":")[0] for text in warnings[:2]] == [
         "the holdout of 3 rows has no row of 'ja'",
         "auc has no value on the holdout (auc is undefined",
     ]

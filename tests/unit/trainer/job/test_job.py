@@ -124,9 +124,9 @@ def test_out_of_memory_names_the_limit(tmp_path: Path) -> None:
 
 
 def test_a_stop_between_stages_interrupts(tmp_path: Path) -> None:
-    asked: list[bool] = []
-    framework = MeanFramework(during_training=lambda _: asked.append(True))
-    code, result = run(tmp_path, framework, stop=lambda: bool(asked))
+    stop_requests: list[bool] = []
+    framework = MeanFramework(during_training=lambda _: stop_requests.append(True))
+    code, result = run(tmp_path, framework, stop=lambda: bool(stop_requests))
     assert code == 75
     assert result.reason == "Interrupted"
     assert result.message is not None
@@ -213,14 +213,14 @@ def test_an_endpoint_that_is_down_changes_nothing(tmp_path: Path, caplog: pytest
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (None, "cannot be read: No such file"),
         ("{", "Invalid JSON"),
         ('{"namespace": "n"}', "name: is required; uid: is required"),
     ],
 )
-def test_an_invalid_configuration(tmp_path: Path, text: str | None, said: str) -> None:
+def test_an_invalid_configuration(tmp_path: Path, text: str | None, message: str) -> None:
     env = pod(tmp_path)
     if text is not None:
         env.config_dir.mkdir()
@@ -228,4 +228,4 @@ def test_an_invalid_configuration(tmp_path: Path, text: str | None, said: str) -
     assert run_job(lambda: read_config(env), env, never, display=JsonLines()) == 64
     result = TrainingResult.model_validate_json(env.termination_log.read_text())
     assert result.message is not None
-    assert said in result.message
+    assert message in result.message

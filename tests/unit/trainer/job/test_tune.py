@@ -123,14 +123,14 @@ def test_an_unreadable_search_of_the_last_version_is_a_warning(tmp_path: Path) -
 def test_an_interrupted_search_continues(tmp_path: Path, at: int) -> None:
     undisturbed = FactorFramework()
     assert run(tmp_path / "whole", undisturbed) == 0
-    asked: list[int] = []
+    stop_requests: list[int] = []
 
     def stop_in(number: int) -> None:
         if number == at:
-            asked.append(number)
+            stop_requests.append(number)
 
     broken = FactorFramework(during_trial=stop_in)
-    assert run(tmp_path / "parts", broken, stop=lambda: bool(asked)) == 75
+    assert run(tmp_path / "parts", broken, stop=lambda: bool(stop_requests)) == 75
     assert len(broken.tried) == at
     assert checkpoints_of(tmp_path / "parts")[-1] == (f"search%2F{at - 2:04}.json" if at > 1 else "previous.json")
     rest = FactorFramework()
@@ -144,9 +144,9 @@ def test_an_interrupted_search_continues(tmp_path: Path, at: int) -> None:
 def test_a_version_of_another_job_between_two_attempts_changes_nothing(tmp_path: Path) -> None:
     undisturbed = FactorFramework()
     assert run(tmp_path / "whole", undisturbed) == 0
-    asked: list[int] = []
-    broken = FactorFramework(during_trial=lambda number: asked.append(number) if number == 1 else None)
-    assert run(tmp_path / "parts", broken, stop=lambda: bool(asked)) == 75
+    stop_requests: list[int] = []
+    broken = FactorFramework(during_trial=lambda number: stop_requests.append(number) if number == 1 else None)
+    assert run(tmp_path / "parts", broken, stop=lambda: bool(stop_requests)) == 75
     assert run(tmp_path / "parts", FactorFramework(), uid="another") == 0
     rest = FactorFramework()
     assert run(tmp_path / "parts", rest, attempt=2) == 0
@@ -163,9 +163,9 @@ def test_the_content_digest_includes_the_found_parameters(tmp_path: Path) -> Non
 
 
 def test_an_unreadable_trial_runs_again(tmp_path: Path) -> None:
-    asked: list[int] = []
-    broken = FactorFramework(during_trial=lambda number: asked.append(number) if number == 5 else None)
-    assert run(tmp_path, broken, stop=lambda: bool(asked)) == 75
+    stop_requests: list[int] = []
+    broken = FactorFramework(during_trial=lambda number: stop_requests.append(number) if number == 5 else None)
+    assert run(tmp_path, broken, stop=lambda: bool(stop_requests)) == 75
     (file,) = (tmp_path / "claims").rglob("search%2F0002.json")
     file.write_text("half of")
     rest = FactorFramework()

@@ -49,7 +49,7 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + SOON
     while not condition():
         assert time.monotonic() < deadline, f"{what} within {SOON} s"
-        time.sleep(0.005)  # between two looks at the condition
+        time.sleep(0.005)  # between two checks of the condition
 
 
 def test_the_first_report_is_immediate_and_the_last_is_sent_on_close() -> None:
@@ -87,7 +87,7 @@ def test_a_new_message_alone_is_sent_only_at_the_end() -> None:
     reporter.close()
     assert [report.message for report in recorder.sent] in (
         ["one", "three", "four"],
-        ["one", "two", "three", "four"],  # both were submitted while the thread was not looking
+        ["one", "two", "three", "four"],  # both were submitted between two checks of the thread
     )
 
 

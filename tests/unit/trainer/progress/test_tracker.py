@@ -17,12 +17,12 @@ from trainyard_trainer.progress.tracker import Tracker, metric_list
 
 
 @dataclass
-class Listening:
-    heard: list[ReportedStatus] = field(default_factory=list)
+class RecordingListener:
+    reports: list[ReportedStatus] = field(default_factory=list)
     closed: bool = False
 
     def submit(self, status: ReportedStatus) -> None:
-        self.heard.append(status)
+        self.reports.append(status)
 
     def close(self) -> None:
         self.closed = True
@@ -55,16 +55,16 @@ def test_a_fraction_stays_inside_its_stage(fraction: float, percent: int) -> Non
 
 
 def test_progress_never_decreases_and_keeps_the_last_metrics() -> None:
-    listener = Listening()
+    listener = RecordingListener()
     tracker = Tracker(JsonLines(), (listener,))
     tracker.begin(Stage.TRAIN, "training")
     tracker(0.9, "far", {"mae": 1.23456789})
     tracker(0.1, "back?")
     tracker.begin(Stage.EVALUATE, "judging")
     tracker.close()
-    assert [status.progress_percentage for status in listener.heard] == [40, 67, 67, 70]
-    assert [status.stage for status in listener.heard] == ["train", "train", "train", "evaluate"]
-    assert listener.heard[-1].metrics == metric_list({"mae": 1.23457})
+    assert [status.progress_percentage for status in listener.reports] == [40, 67, 67, 70]
+    assert [status.stage for status in listener.reports] == ["train", "train", "train", "evaluate"]
+    assert listener.reports[-1].metrics == metric_list({"mae": 1.23457})
     assert listener.closed
 
 
@@ -88,13 +88,13 @@ def test_log_lines_are_numbered_and_name_their_stage(stream: io.StringIO) -> Non
 
 
 def test_frequent_progress_is_not_logged_each_time(stream: io.StringIO) -> None:
-    listener = Listening()
+    listener = RecordingListener()
     tracker = Tracker(log_as_json(stream), (listener,))
     tracker.begin(Stage.TRAIN, "training")
     for number in range(1000):
         tracker(number / 1000, f"series {number}")
     assert len(lines(stream)) < 10
-    assert len(listener.heard) == 1001
+    assert len(listener.reports) == 1001
 
 
 @pytest.mark.parametrize(

@@ -72,14 +72,16 @@ def forecasts(count: int = 12, first: str = NASTY, horizon: int = HORIZON) -> Re
     random = np.random.default_rng(7)
     length = HISTORY + horizon
     times = pd.date_range("2026-01-01", periods=length).to_numpy()
-    made, series, values = [], [], []
+    series_forecasts, series, values = [], [], []
     for number in range(count):
         name = first if number == 0 else f"product-{number}"
         season = 10 * np.sin(2 * np.pi * np.arange(length) / 7) * (1 + number % 4)
         y = np.maximum(0, 40 * (1 + number % 5) + season + random.normal(0, 5, length))
-        said = y[HISTORY:] + random.normal(0, 2 + 2 * (number % 6), horizon)
+        predicted = y[HISTORY:] + random.normal(0, 2 + 2 * (number % 6), horizon)
         naive = np.resize(y[HISTORY - 7 : HISTORY], horizon)
-        made.append(Forecast(name, times[HISTORY:], y[HISTORY:], said, naive, y[:HISTORY], 7, np.arange(HISTORY)))
+        series_forecasts.append(
+            Forecast(name, times[HISTORY:], y[HISTORY:], predicted, naive, y[:HISTORY], 7, np.arange(HISTORY))
+        )
         series.append(Series(name, number * length, (number + 1) * length, horizon))
         values.append(y)
     frame = pd.DataFrame({"ds": np.tile(times, count), "y": np.concatenate(values)})
@@ -92,7 +94,7 @@ def forecasts(count: int = 12, first: str = NASTY, horizon: int = HORIZON) -> Re
         SeriesCount(total=count + 1, trained=count - 1, fallback=1, failed=1),
         tuned=Tuned({"changepoint_prior_scale": 0.05}, {name.name: {} for name in series}, trials=240, pruned=61),
     )
-    return source_of(dataset, judge(made), "mae", trained=trained)
+    return source_of(dataset, judge(series_forecasts), "mae", trained=trained)
 
 
 def forecast(

@@ -46,4 +46,4 @@ def test_few_series_are_all_listed() -> None:
     section = backtest_section(samples.backtest(count=3, windows=1, first="first"))
     assert section.series_title == "By series"
     assert len(section.series) == 3
-    assert [figure.title for figure in section.figures] == ["Error by step ahead"], "one cutoff is no line"
+    assert [figure.title for figure in section.figures] == ["Error by step ahead"], "with one cutoff there is no line"

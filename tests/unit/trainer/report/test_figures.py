@@ -64,9 +64,9 @@ def test_charts_of_two_classes_have_captions() -> None:
     assert rows is not None
     positive, chance = rows["actual"].to_numpy() == 1, rows["probability:yes"].to_numpy()
     quality, cost, calibration = figures_of(rows, "yes", 0.45, source.config.spec.threshold)
-    called = chance >= 0.45
-    hits = float((called & positive).sum())
-    assert f"precision {hits / called.sum():.2f}, recall {hits / positive.sum():.2f}." in quality.caption
+    predicted = chance >= 0.45
+    hits = float((predicted & positive).sum())
+    assert f"precision {hits / predicted.sum():.2f}, recall {hits / positive.sum():.2f}." in quality.caption
     costs = [10 * (positive & (chance < cut)).sum() + (~positive & (chance >= cut)).sum() for cut in chance]
     assert f"The least cost is {min(costs)}," in cost.caption
     assert f"without any positive prediction it is {10 * positive.sum()}" in cost.caption

@@ -11,7 +11,7 @@ from trainyard_trainer.report.page import render_report
 from trainyard_trainer.report.svg import WIDTH
 
 
-def pictures(page: str) -> list[ElementTree.Element]:
+def charts(page: str) -> list[ElementTree.Element]:
     """Return the charts of the forecast's section."""
     section = page.split('<section id="forecast">')[1].split("</section>", maxsplit=1)[0]
     return [ElementTree.fromstring(one) for one in re.findall(r'<svg viewBox="0 -.*?</svg>', section)]
@@ -22,7 +22,7 @@ def test_it_has_titles_axes_legend_and_captions() -> None:
     assert "Forecast of the next 28 steps" in page
     assert "The 2 of 12 series with the largest volume." in page
     assert "from quantile 0.1 to 0.9" in page
-    first, second = pictures(page)
+    first, second = charts(page)
     assert first.get("aria-label") == (
         "Forecast of first, 28 steps from 2026-05-29 to 2026-06-25: mean 40, from 40 to 40; "
         "band from quantile 0.1, mean 30, to quantile 0.9, mean 50"
@@ -35,7 +35,7 @@ def test_it_has_titles_axes_legend_and_captions() -> None:
 
 
 def test_the_band_is_around_the_line() -> None:
-    (first, *_) = pictures(render_report(samples.forecast()))
+    (first, *_) = charts(render_report(samples.forecast()))
     shapes = {path.get("class"): path.get("d", "") for path in first.iter("path")}
     numbers = np.array(re.findall(r"([\d.]+) ([\d.]+)", shapes["area band"]), dtype=float)
     (level,) = set(np.array(re.findall(r"([\d.]+) ([\d.]+)", shapes["line model"]), dtype=float)[:, 1])
@@ -48,7 +48,7 @@ def test_the_band_is_around_the_line() -> None:
 def test_without_quantiles_there_is_no_band() -> None:
     page = render_report(samples.forecast(quantiles=False))
     assert "area band" not in page
-    assert "quantile" not in pictures(page)[0].get("aria-label", "")
+    assert "quantile" not in charts(page)[0].get("aria-label", "")
 
 
 def test_without_a_forecast_there_is_no_section() -> None:

@@ -77,7 +77,7 @@ def test_user_text_is_escaped_and_secrets_are_removed(source: ReportInput) -> No
 def test_it_needs_no_other_file(source: ReportInput) -> None:
     page = render_report(source)
     assert "src=" not in page
-    assert re.findall(r'<link[^>]*href="([^"]*)"', page) == ["data:,"]  # no icon: a browser would ask for one
+    assert re.findall(r'<link[^>]*href="([^"]*)"', page) == ["data:,"]  # without this, a browser would request an icon
     assert "@import" not in page
     assert "url(" not in page
 

@@ -19,9 +19,9 @@ def claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of claims with two versions in ``pvc://models/all``."""
     monkeypatch.setenv(meta.CLAIMS_DIR_ENV, str(tmp_path / "claims"))
     root = tmp_path / "claims/models/all"
-    asked = REQUEST.model_copy(update={"storage": Storage(uri="pvc://models/all")})
+    request = REQUEST.model_copy(update={"storage": Storage(uri="pvc://models/all")})
     for uid in ("uid-1", "uid-2"):
-        train(FolderStore(root, "pvc://models/all"), uid, write_output(tmp_path / "output"), asked=asked)
+        train(FolderStore(root, "pvc://models/all"), uid, write_output(tmp_path / "output"), request=request)
     return root
 
 
@@ -66,7 +66,7 @@ def test_the_list_is_a_table(claims: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("--model", "other"), 66, "contains no model other; give the storage.uri"),
         (("--namespace", "market"), 66, "contains no model of namespace market"),
@@ -75,15 +75,15 @@ def test_the_list_is_a_table(claims: Path, capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_refusals(
-    claims: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, said: str
+    claims: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     assert main(["import", "pvc://models/all", *arguments]) == code
     shown = capsys.readouterr()
-    assert (shown.out, said in shown.err) == ("", True)
+    assert (shown.out, message in shown.err) == ("", True)
 
 
 @pytest.mark.parametrize(
-    ("uri", "code", "said"),
+    ("uri", "code", "message"),
     [
         ("pvc://other/all", 66, "the claim is not mounted"),
         ("https://host/models", 64, "is not the address of a storage"),
@@ -91,7 +91,7 @@ def test_refusals(
     ],
 )
 def test_invalid_storages_are_refused(
-    claims: Path, capsys: pytest.CaptureFixture[str], uri: str, code: int, said: str
+    claims: Path, capsys: pytest.CaptureFixture[str], uri: str, code: int, message: str
 ) -> None:
     assert main(["import", uri, "--list"]) == code
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

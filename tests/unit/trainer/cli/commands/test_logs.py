@@ -46,7 +46,7 @@ def test_a_list(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "said"),
+    ("location", "message"),
     [
         ("logs/nobody", "contains no log: give status.result.log"),
         (f"logs/{UID}/20270101T000000Z.jsonl", "contains no log 20270101T000000Z.jsonl"),
@@ -54,8 +54,10 @@ def test_a_list(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("", "is not the address of logs"),
     ],
 )
-def test_missing_logs_are_an_error(model: Path, capsys: pytest.CaptureFixture[str], location: str, said: str) -> None:
+def test_missing_logs_are_an_error(
+    model: Path, capsys: pytest.CaptureFixture[str], location: str, message: str
+) -> None:
     assert main(["logs", f"file://{model}/{location}"]) == 66
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert said in shown.err
+    assert message in shown.err

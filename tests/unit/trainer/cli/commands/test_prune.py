@@ -26,7 +26,7 @@ def call(*arguments: object) -> int:
 
 
 @pytest.mark.parametrize(
-    ("more", "code", "said"),
+    ("more", "code", "message"),
     [
         (("--grace-days", "-1"), 64, "--grace-days -1.0 is not a number of days"),
         (("--grace-days", "nan"), 64, "--grace-days nan is not a number of days"),
@@ -35,11 +35,11 @@ def call(*arguments: object) -> int:
     ],
 )
 def test_refusals(
-    tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], code: int, said: str
+    tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], code: int, message: str
 ) -> None:
     assert call(tmp_path, "--in-use", in_use, "--namespace", "shop", *more) == code
     shown = capsys.readouterr()
-    assert (shown.out, said in shown.err) == ("", True)
+    assert (shown.out, message in shown.err) == ("", True)
 
 
 def test_a_file_needs_a_namespace(tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +48,7 @@ def test_a_file_needs_a_namespace(tmp_path: Path, in_use: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "said"),
+    ("text", "code", "message"),
     [
         ("{", 65, "is neither YAML nor JSON"),
         ("a: [", 65, "is neither YAML nor JSON"),
@@ -62,12 +62,12 @@ def test_a_file_needs_a_namespace(tmp_path: Path, in_use: Path, capsys: pytest.C
     ],
 )
 def test_a_file_without_usable_objects_is_refused(
-    tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str], text: str, code: int, said: str
+    tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str], text: str, code: int, message: str
 ) -> None:
     in_use.write_text(text)
     assert call(tmp_path, "--in-use", in_use, "--namespace", "shop", "--delete") == code
     shown = capsys.readouterr()
-    assert (shown.out, said in shown.err) == ("", True)
+    assert (shown.out, message in shown.err) == ("", True)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,13 +26,19 @@ def tomorrow() -> datetime:
 
 
 def train(
-    store: ArtifactStore, uid: str, output: Path, keys: ModelKeys = KEYS, asked: VersionRequest | None = REQUEST
+    store: ArtifactStore, uid: str, output: Path, keys: ModelKeys = KEYS, request: VersionRequest | None = REQUEST
 ) -> VersionRecord:
     """Write a version as a trainer does."""
     folder = begin_run(store, keys, uid, 1)
     entries = upload_files(store, folder, output, ["model.txt", "report.html"])
     number = reserve_version(store, keys, uid)
-    more = {"namespace": keys.namespace, "model": keys.model, "version": number, "asked": asked, "log": keys.logs(uid)}
+    more = {
+        "namespace": keys.namespace,
+        "model": keys.model,
+        "version": number,
+        "asked": request,
+        "log": keys.logs(uid),
+    }
     body: Manifest = manifest(uid, 1, entries).model_copy(update=more)
     store.replace(f"{keys.logs(uid)}/began-attempt-1-train.jsonl", b'{"seq":1}\n')
     return claim_version(store, keys, uid, finish_run(store, folder, body))

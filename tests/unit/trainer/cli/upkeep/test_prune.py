@@ -26,7 +26,7 @@ from trainyard_trainer.cli.upkeep.usage import Usage
 from trainyard_trainer.errors import ConfigError, DataError
 
 
-class DyingRemoval(FolderStore):
+class KilledRemoval(FolderStore):
     """Kills the process after a number of removed objects."""
 
     left = 10**9
@@ -40,8 +40,8 @@ class DyingRemoval(FolderStore):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> DyingRemoval:
-    return DyingRemoval(tmp_path / "store", STORAGE.uri)
+def store(tmp_path: Path) -> KilledRemoval:
+    return KilledRemoval(tmp_path / "store", STORAGE.uri)
 
 
 @pytest.fixture
@@ -53,26 +53,26 @@ def use(*objects: dict[str, Any]) -> Usage:
     return Usage.of(objects, KEYS.namespace)
 
 
-def found(store: FolderStore, usage: Usage, before: datetime | None = None) -> Found:
+def unused(store: FolderStore, usage: Usage, before: datetime | None = None) -> Found:
     (one,) = find_unused(store, [KEYS], usage, before or tomorrow())
     return one
 
 
-def whats(one: Found) -> list[tuple[str, int | None]]:
+def kinds_of(one: Found) -> list[tuple[str, int | None]]:
     return [(removal.what, removal.number) for removal in one.removals]
 
 
 def prune(store: FolderStore, usage: Usage, meanwhile: Usage | None = None) -> list[str]:
-    removed = remove(store, found(store, usage), lambda: meanwhile or usage, tomorrow())
+    removed = remove(store, unused(store, usage), lambda: meanwhile or usage, tomorrow())
     return [one.folder for one in removed]
 
 
-def test_used_objects_stay_and_others_are_removed(store: DyingRemoval, output: Path) -> None:
+def test_used_objects_stay_and_others_are_removed(store: KilledRemoval, output: Path) -> None:
     first, second = (train(store, uid, output) for uid in ("uid-1", "uid-2"))
     before = keys_of(store)
     usage = use(version(second))
-    assert whats(found(store, usage)) == [("version", 1), ("log", None), ("index", None)]
-    assert keys_of(store) == before  # to look changes nothing
+    assert kinds_of(unused(store, usage)) == [("version", 1), ("log", None), ("index", None)]
+    assert keys_of(store) == before  # without a removal, nothing changes
     prune(store, usage)
     gone = before - keys_of(store)
     assert gone == {
@@ -81,10 +81,10 @@ def test_used_objects_stay_and_others_are_removed(store: DyingRemoval, output: P
         KEYS.intent("uid-1", 1),
     }
     assert keys_of(store) - before == {KEYS.removed(1)}
-    assert not found(store, usage).removals
+    assert not unused(store, usage).removals
 
 
-def test_a_version_number_is_never_used_again(store: DyingRemoval, output: Path) -> None:
+def test_a_version_number_is_never_used_again(store: KilledRemoval, output: Path) -> None:
     train(store, "uid-1", output)
     train(store, "uid-2", output)
     prune(store, use())
@@ -95,21 +95,21 @@ def test_a_version_number_is_never_used_again(store: DyingRemoval, output: Path)
     assert newest.version == 3
 
 
-def test_a_running_job_keeps_all_its_objects(store: DyingRemoval, output: Path) -> None:
+def test_a_running_job_keeps_all_its_objects(store: KilledRemoval, output: Path) -> None:
     train(store, "uid-1", output)
     begin_run(store, KEYS, "uid-2", 1)
     store.replace(f"{KEYS.checkpoints('uid-2')}/digest/a", b"1")
     for phase in (None, "Queued", "Running", "Suspended", "PhaseOfALaterRelease"):
-        assert not found(store, use(job("uid-1", phase), job("uid-2", phase))).removals
+        assert not unused(store, use(job("uid-1", phase), job("uid-2", phase))).removals
     for phase in ("Succeeded", "Failed", "Cancelled"):
-        left = whats(found(store, use(job("uid-1", phase), job("uid-2", phase))))
-        assert left == [("version", 1), ("run", None), ("checkpoints", None)]  # what it has logged stays with it
+        left = kinds_of(unused(store, use(job("uid-1", phase), job("uid-2", phase))))
+        assert left == [("version", 1), ("run", None), ("checkpoints", None)]  # the logs of an existing job stay
 
 
-def test_new_objects_stay(store: DyingRemoval, output: Path) -> None:
+def test_new_objects_stay(store: KilledRemoval, output: Path) -> None:
     """One new object of a job keeps all of them, because the list of jobs may not contain the job yet."""
     train(store, "uid-1", output)
-    assert not found(store, use(), datetime.now(UTC) - timedelta(hours=1)).removals
+    assert not unused(store, use(), datetime.now(UTC) - timedelta(hours=1)).removals
     between = datetime.now(UTC) + timedelta(hours=1)
     objects = [
         Stored(f"{KEYS.run('uid', '1')}/{STARTED}", 9, between - timedelta(days=30)),
@@ -120,30 +120,30 @@ def test_new_objects_stay(store: DyingRemoval, output: Path) -> None:
     assert len(plan(KEYS, objects[:2], {}, use(), between)) == 1
 
 
-def test_a_deployment_keeps_versions_without_a_modelversion(store: DyingRemoval, output: Path) -> None:
+def test_a_deployment_keeps_versions_without_a_modelversion(store: KilledRemoval, output: Path) -> None:
     for number in range(1, 7):
         train(store, f"uid-{number}", output)
     about = {"name": "serve", "namespace": KEYS.namespace}
     status = {"activeVersion": 1, "previousVersion": 2, "candidateVersion": 3}
     spec = {"modelName": KEYS.model, "version": {"policy": "Pinned", "pin": "4"}}
     serving = {"kind": "ModelDeployment", "metadata": about, "spec": spec, "status": status}
-    numbers = [number for what, number in whats(found(store, use(serving))) if what == "version"]
+    numbers = [number for what, number in kinds_of(unused(store, use(serving))) if what == "version"]
     assert numbers == [5, 6]
 
 
-def test_an_object_of_another_namespace_keeps_nothing(store: DyingRemoval, output: Path) -> None:
+def test_an_object_of_another_namespace_keeps_nothing(store: KilledRemoval, output: Path) -> None:
     record = train(store, "uid-1", output)
     elsewhere = version(record)
     elsewhere["metadata"]["namespace"] = "market"
-    assert ("version", 1) in whats(found(store, use(elsewhere, job("uid-1", "Running", "market"))))
+    assert ("version", 1) in kinds_of(unused(store, use(elsewhere, job("uid-1", "Running", "market"))))
 
 
-def test_the_storage_may_have_another_address(store: DyingRemoval, output: Path) -> None:
+def test_the_storage_may_have_another_address(store: KilledRemoval, output: Path) -> None:
     record = train(store, "uid-1", output)
-    assert not found(store, use(version(record, base="s3://alias//models"))).removals
+    assert not unused(store, use(version(record, base="s3://alias//models"))).removals
 
 
-def test_datasets_and_foreign_files_are_never_removed(store: DyingRemoval, output: Path) -> None:
+def test_datasets_and_foreign_files_are_never_removed(store: KilledRemoval, output: Path) -> None:
     folder = begin_run(store, DatasetKeys(KEYS.namespace, KEYS.model), "uid-1", 1)
     store.replace(f"{KEYS.base}/notes/mine.txt", b"1")
     store.replace(f"{KEYS.base}/README", b"1")
@@ -159,41 +159,41 @@ def test_datasets_and_foreign_files_are_never_removed(store: DyingRemoval, outpu
     }
 
 
-def test_a_backtest_is_removed_if_its_job_is_gone(store: DyingRemoval) -> None:
+def test_a_backtest_is_removed_if_its_job_is_gone(store: KilledRemoval) -> None:
     begin_run(store, BacktestKeys(KEYS.namespace, KEYS.model), "uid-1", 1)
-    assert not found(store, use(job("uid-1", "Succeeded"))).removals
-    assert whats(found(store, use())) == [("backtest", None)]
+    assert not unused(store, use(job("uid-1", "Succeeded"))).removals
+    assert kinds_of(unused(store, use())) == [("backtest", None)]
 
 
-def test_an_old_incomplete_file_is_removed(store: DyingRemoval, output: Path, tmp_path: Path) -> None:
+def test_an_old_incomplete_file_is_removed(store: KilledRemoval, output: Path, tmp_path: Path) -> None:
     record = train(store, "uid-1", output)
     (tmp_path / "store" / record.run / ".writing-0123").write_bytes(b"half")
     usage = use(version(record))
-    assert whats(found(store, usage)) == [("incomplete file", None)]
-    assert not found(store, usage, datetime.now(UTC) - timedelta(hours=1)).removals
+    assert kinds_of(unused(store, usage)) == [("incomplete file", None)]
+    assert not unused(store, usage, datetime.now(UTC) - timedelta(hours=1)).removals
     assert prune(store, usage) == [f"{record.run}/.writing-0123"]
 
 
-def test_an_object_that_gets_used_in_the_meantime_stays(store: DyingRemoval, output: Path) -> None:
+def test_an_object_that_gets_used_in_the_meantime_stays(store: KilledRemoval, output: Path) -> None:
     records = [train(store, uid, output) for uid in ("uid-1", "uid-2")]
     before = keys_of(store)
     prune(store, use(), meanwhile=use(version(records[0]), job("uid-2", "Running")))
     assert keys_of(store) == before
 
 
-def test_a_job_that_starts_in_the_meantime_stays(store: DyingRemoval, output: Path) -> None:
+def test_a_job_that_starts_in_the_meantime_stays(store: KilledRemoval, output: Path) -> None:
     train(store, "uid-1", output)
-    checked = found(store, use())
+    checked = unused(store, use())
 
     def read_usage() -> Usage:
         train(store, "uid-2", output)
         return use()
 
     remove(store, checked, read_usage, tomorrow())
-    assert {one.number for one in found(store, use()).removals if one.what == "version"} == {2}
+    assert {one.number for one in unused(store, use()).removals if one.what == "version"} == {2}
 
 
-def test_nothing_is_removed_if_the_second_read_fails(store: DyingRemoval, output: Path) -> None:
+def test_nothing_is_removed_if_the_second_read_fails(store: KilledRemoval, output: Path) -> None:
     train(store, "uid-1", output)
     before = keys_of(store)
 
@@ -201,20 +201,20 @@ def test_nothing_is_removed_if_the_second_read_fails(store: DyingRemoval, output
         raise DataError("no answer")
 
     with pytest.raises(DataError):
-        remove(store, found(store, use()), read_usage, tomorrow())
+        remove(store, unused(store, use()), read_usage, tomorrow())
     assert before <= keys_of(store)
 
 
-def test_a_restored_version_is_no_longer_marked_as_removed(store: DyingRemoval, output: Path) -> None:
+def test_a_restored_version_is_no_longer_marked_as_removed(store: KilledRemoval, output: Path) -> None:
     record = train(store, "uid-1", output)
     store.put_if_absent(KEYS.removed(1), b"{}")
     usage = use(version(record))
-    assert unmark(store, found(store, usage), usage) == [1]
+    assert unmark(store, unused(store, usage), usage) == [1]
     assert newest_record(store, KEYS) == record
 
 
 @pytest.mark.parametrize("dies_at", range(12))
-def test_a_crash_leaves_no_manifest_of_missing_files(store: DyingRemoval, output: Path, dies_at: int) -> None:
+def test_a_crash_leaves_no_manifest_of_missing_files(store: KilledRemoval, output: Path, dies_at: int) -> None:
     for uid in ("uid-1", "uid-2", "uid-3"):
         kept = train(store, uid, output)
     usage = use(version(kept))
@@ -225,7 +225,7 @@ def test_a_crash_leaves_no_manifest_of_missing_files(store: DyingRemoval, output
     assert_consistent(store, kept)
     prune(store, usage)
     assert_consistent(store, kept)
-    assert not found(store, usage).removals
+    assert not unused(store, usage).removals
     assert [one.state for one in rebuild(store, [KEYS], RebuildOptions(STORAGE))] == ["Removed", "Removed", "Good"]
 
 
@@ -241,16 +241,16 @@ def assert_consistent(store: FolderStore, kept: VersionRecord) -> None:
     assert newest_record(store, KEYS) == kept
 
 
-def test_an_unreadable_claim_keeps_all_of_its_model(store: DyingRemoval, output: Path, tmp_path: Path) -> None:
+def test_an_unreadable_claim_keeps_all_of_its_model(store: KilledRemoval, output: Path, tmp_path: Path) -> None:
     train(store, "uid-1", output)
     (tmp_path / "store" / KEYS.version(1)).write_text("{")
-    one = found(store, use())
+    one = unused(store, use())
     assert not one.removals
     assert "version.json cannot be read" in one.fault
     assert "nothing of shop/demand is removed" in one.fault
 
 
-def test_a_cluster_without_versions_is_refused(store: DyingRemoval, output: Path) -> None:
+def test_a_cluster_without_versions_is_refused(store: KilledRemoval, output: Path) -> None:
     reserve_version(store, KEYS, "uid-1")
     record = train(store, "uid-2", output)
     require_versions(store, [KEYS], use(version(record)), "shop")

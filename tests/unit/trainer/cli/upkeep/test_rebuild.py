@@ -102,7 +102,7 @@ def test_the_storage_of_the_manifest_is_kept(store: FolderStore, output: Path) -
 
 
 def test_without_gates_only_on_request(store: FolderStore, output: Path) -> None:
-    train(store, "uid-1", output, asked=None)
+    train(store, "uid-1", output, request=None)
     (one,) = rebuilt(store)
     assert (one.state, one.body) == ("Broken", None)
     assert "--without-gates" in one.message
@@ -111,7 +111,7 @@ def test_without_gates_only_on_request(store: FolderStore, output: Path) -> None
     assert "gates" not in one.body["spec"]
 
 
-Harm = Callable[[Path, Path], None]
+Damage = Callable[[Path, Path], None]
 
 
 def break_claim(root: Path, run: Path) -> None:
@@ -140,7 +140,7 @@ def copy_claim(root: Path, run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("damage", "message"),
     [
         (break_claim, "version.json cannot be read"),
         (lose_manifest, "manifest.json is missing; restore it"),
@@ -151,12 +151,12 @@ def copy_claim(root: Path, run: Path) -> None:
     ],
 )
 def test_an_error_in_one_version_does_not_affect_others(
-    store: FolderStore, root: Path, output: Path, harm: Harm, said: str
+    store: FolderStore, root: Path, output: Path, damage: Damage, message: str
 ) -> None:
     for uid in ("uid-1", "uid-2", "uid-3"):
         train(store, uid, output)
     train(store, "uid-4", output, ModelKeys("shop", "other"))
-    harm(root, root / KEYS.run("uid-2", "1"))
+    damage(root, root / KEYS.run("uid-2", "1"))
     found = rebuilt(store)
     assert [(one.keys.model, one.number, one.state) for one in found] == [
         ("demand", 1, "Good"),
@@ -164,7 +164,7 @@ def test_an_error_in_one_version_does_not_affect_others(
         ("demand", 3, "Good"),
         ("other", 1, "Good"),
     ]
-    assert said in found[1].message
+    assert message in found[1].message
 
 
 def test_a_changed_byte_is_found_by_the_digest(store: FolderStore, root: Path, output: Path) -> None:

@@ -66,7 +66,7 @@ def rows_of(config: TrainerConfig, folder: Path) -> pd.DataFrame:
     return run_backtest(framework_for(config), dataset_of(config, folder), context).rows
 
 
-def directly(config: TrainerConfig, folder: Path) -> pd.DataFrame:
+def direct_holdout(config: TrainerConfig, folder: Path) -> pd.DataFrame:
     """Return the holdout of a training that calls the framework directly."""
     framework, dataset, context = framework_for(config), dataset_of(config, folder), context_of(config, folder)
     context.output.mkdir(exist_ok=True)
@@ -81,7 +81,7 @@ def test_each_window_equals_a_training_on_data_that_ends_there(tmp_path: Path, f
     assert rows["step"].tolist() == [1, 2, 3, 4, 5] * len(NAMES) * 2
     for age, end in ((1, LENGTH - STEP), (0, LENGTH)):
         folder = tmp_path / str(age)
-        expected = directly(config_of(shop(folder, until=end), framework), folder)
+        expected = direct_holdout(config_of(shop(folder, until=end), framework), folder)
         found = rows[rows[AGE] == age].reset_index(drop=True)
         assert set(found["cutoff"]) == {pd.Timestamp("2026-01-01") + pd.Timedelta(days=end - HORIZON - 1)}
         same = ["series", "time", "actual", "predicted", "baseline", "quantile:0.1", "quantile:0.9"]
@@ -89,13 +89,13 @@ def test_each_window_equals_a_training_on_data_that_ends_there(tmp_path: Path, f
 
 
 def test_rows_after_a_cutoff_do_not_change_its_forecasts(tmp_path: Path) -> None:
-    said = []
+    forecasts = []
     for name, spoiled in (("one", LENGTH), ("two", LENGTH - STEP - HORIZON)):
         rows = rows_of(config_of(shop(tmp_path / name, spoiled_from=spoiled), "LightGBM"), tmp_path / name)
-        said.append(rows[rows[AGE] == 1].reset_index(drop=True))
-    assert (said[0]["actual"] != said[1]["actual"]).all()
+        forecasts.append(rows[rows[AGE] == 1].reset_index(drop=True))
+    assert (forecasts[0]["actual"] != forecasts[1]["actual"]).all()
     reported = ["predicted", "baseline", "quantile:0.1", "quantile:0.9"]
-    pd.testing.assert_frame_equal(said[0][reported], said[1][reported])
+    pd.testing.assert_frame_equal(forecasts[0][reported], forecasts[1][reported])
 
 
 def test_scores_over_all_rows_by_step_by_series_and_by_cutoff() -> None:
@@ -142,7 +142,7 @@ def test_scores_over_all_rows_by_step_by_series_and_by_cutoff() -> None:
 # ---- interrupted, shared, refused ------------------------------------------------------------------------------------
 
 
-class Kept(Checkpoints):
+class MemoryCheckpoints(Checkpoints):
     """Checkpoints in memory."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class Kept(Checkpoints):
         return sorted(self.bodies)
 
 
-class Counted:
+class CountingFramework:
     """A framework that counts its trainings, and can fail."""
 
     def __init__(self, whole: Framework, error: Exception | None = None) -> None:
@@ -181,10 +181,14 @@ class Counted:
 
 def test_a_stop_between_two_windows_keeps_the_finished_ones(tmp_path: Path) -> None:
     config = config_of(shop(tmp_path), "LightGBM", windows=3)
-    dataset, framework, kept = dataset_of(config, tmp_path), Counted(framework_for(config)), Kept()
+    dataset, framework, kept = (
+        dataset_of(config, tmp_path),
+        CountingFramework(framework_for(config)),
+        MemoryCheckpoints(),
+    )
     whole = run_backtest(framework_for(config), dataset, context_of(config, tmp_path))
     stopped = context_of(config, tmp_path, stop=lambda: len(framework.ends) >= 2)
-    # LightGBM looks at the stop itself, but not before its first round of the third window.
+    # LightGBM checks for a stop, but not before its first round of the third window.
     with pytest.raises(Interrupted):
         run_backtest(framework, dataset, replace(stopped, checkpoints=kept))
     assert len(framework.ends) == 2
@@ -197,9 +201,9 @@ def test_a_stop_between_two_windows_keeps_the_finished_ones(tmp_path: Path) -> N
 
 def test_an_error_names_its_window(tmp_path: Path) -> None:
     config = config_of(shop(tmp_path), "LightGBM", windows=3)
-    framework = Counted(framework_for(config), DataError("every series is too short for lags"))
-    said = r"backtest, window 1 of 3: every series is too short for lags; set fewer spec\.backtest\.windows"
-    with pytest.raises(DataError, match=said):
+    framework = CountingFramework(framework_for(config), DataError("every series is too short for lags"))
+    message = r"backtest, window 1 of 3: every series is too short for lags; set fewer spec\.backtest\.windows"
+    with pytest.raises(DataError, match=message):
         run_backtest(framework, dataset_of(config, tmp_path), context_of(config, tmp_path))
 
 
@@ -215,7 +219,7 @@ def test_a_training_publishes_the_metrics_beside_those_of_the_holdout(tmp_path: 
     code, result = pods(tmp_path, config)
     assert (code, result.made) == (0, "Version")
     names = [metric.name for metric in result.metrics or ()]
-    assert names[:2] == ["mase", "backtest_mase"], "what a gate judges is never cut before others"
+    assert names[:2] == ["mase", "backtest_mase"], "metrics of gates are kept longer than others"
     assert {"mase", "backtest_mae", "backtest_coverage", "baseline_mae"} <= set(names)
     folder = tmp_path / "claims/models/all/demo/demand/runs/run-1/1"
     table = pd.read_parquet(folder / "backtest.parquet")
@@ -271,7 +275,7 @@ def test_a_shard_trains_its_series_of_each_window(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         (
             {"gates": [{"metric": "backtest_maee", "op": "<", "value": 1}]},
@@ -288,8 +292,8 @@ def test_a_shard_trains_its_series_of_each_window(tmp_path: Path) -> None:
         ({"objective": {"metric": "backtest_mae"}}, r"spec\.objective\.metric backtest_mae is not a metric"),
     ],
 )
-def test_invalid_metrics_are_refused(tmp_path: Path, spec: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_invalid_metrics_are_refused(tmp_path: Path, spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         check_metrics(config_of(tmp_path / "shop.csv", "Prophet", **spec).spec)
 
 

@@ -64,7 +64,9 @@ def test_gaps_count_as_steps_and_a_cutoff_may_be_in_a_gap(tmp_path: Path) -> Non
     closed = times[times.isin(pd.to_datetime(["2026-06-25", "2026-06-26", "2026-06-28"]))]
     plan, *_ = planned(tmp_path, {"a": times.difference(closed)}, windows=1)
     (window,) = plan.windows
-    assert str(window.cutoffs[0])[:10] == "2026-06-26", "nothing later was known, though the last row is of the 24th"
+    assert str(window.cutoffs[0])[:10] == "2026-06-26", (
+        "the cutoff is in the gap after the last row, which is of the 24th"
+    )
     assert window.steps.tolist() == [1, 3, 4]
 
 
@@ -78,11 +80,11 @@ def test_a_short_series_has_fewer_windows_and_a_warning(tmp_path: Path) -> None:
 
 
 def test_too_many_windows_are_refused(tmp_path: Path) -> None:
-    said = (
+    message = (
         r"t\.csv: no series is long enough for spec\.backtest\.windows 9: with 4 steps between two cutoffs and a "
         r"horizon of 4, the longest series has 8 windows; set fewer windows, or a smaller step or horizon"
     )
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         planned(tmp_path, {"a": days(60), "b": days(40)}, windows=9)
 
 

@@ -63,7 +63,7 @@ class Nights:
         """Return the folder of a run."""
         return Path(result.artifact.uri.removeprefix("file://"))
 
-    def rewritten(self, result: TrainingResult, **changes: Any) -> ChampionRef:
+    def rewrite_manifest(self, result: TrainingResult, **changes: Any) -> ChampionRef:
         """Change the manifest of a run, as another release or a user would write it."""
         file = self.folder_of(result) / MANIFEST
         fields = {**json.loads(file.read_text()), **changes}
@@ -78,7 +78,7 @@ def ref(result: TrainingResult) -> ChampionRef:
     return ChampionRef(version=result.model_version.version, artifact=result.artifact)
 
 
-def elsewhere(result: TrainingResult, uri: str) -> ChampionRef:
+def at_address(result: TrainingResult, uri: str) -> ChampionRef:
     """Return the version with another address."""
     artifact = Artifact(uri=uri, manifest_sha256=result.artifact.manifest_sha256, size_bytes=1)
     return ChampionRef(version=result.model_version.version, artifact=artifact)

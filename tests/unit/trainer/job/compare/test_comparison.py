@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.unit.trainer.job.compare.nights import FORECAST, QUICK, TABLE, Nights, elsewhere, machines, ref, sales
+from tests.unit.trainer.job.compare.nights import FORECAST, QUICK, TABLE, Nights, at_address, machines, ref, sales
 from trainyard_trainer.artifacts.manifest import parse_manifest
 from trainyard_trainer.environment import memory_left
 
@@ -188,11 +188,11 @@ def test_unreadable_data_in_another_attempt_is_a_reason_not_a_failure(nights, fi
     assert again.comparison.reason == "ChampionUnavailable"
 
 
-# ---- a champion that cannot answer -----------------------------------------------------------------------------------
+# ---- a champion that cannot predict ----------------------------------------------------------------------------------
 
 
 def refusal(result):
-    assert result.outcome == "Succeeded", "the training itself is well"
+    assert result.outcome == "Succeeded", "the training itself succeeded"
     assert result.comparison.metrics is None
     return result.comparison.reason, result.comparison.message
 
@@ -234,28 +234,28 @@ def test_a_changed_or_missing_file(nights):
 
 
 def test_a_missing_or_different_manifest(nights, first):
-    nowhere = elsewhere(first, f"{nights.storage}/demo/model/runs/nobody/1")
+    nowhere = at_address(first, f"{nights.storage}/demo/model/runs/nobody/1")
     reason, message = refusal(nights.train(grown(), champion=nowhere, **TABLE))
     assert (reason, "is missing; restore it" in message) == ("ChampionUnreadable", True)
     other = nights.train(machines(800), **TABLE)
-    reason, _ = refusal(nights.train(grown(), champion=elsewhere(first, other.artifact.uri), **TABLE))
+    reason, _ = refusal(nights.train(grown(), champion=at_address(first, other.artifact.uri), **TABLE))
     assert reason == "ChampionUnreadable"
 
 
 def test_an_unavailable_storage(nights, first):
-    reason, _ = refusal(nights.train(grown(), champion=elsewhere(first, "pvc://other-claim/runs/1"), **TABLE))
+    reason, _ = refusal(nights.train(grown(), champion=at_address(first, "pvc://other-claim/runs/1"), **TABLE))
     assert reason in {"ChampionUnavailable", "ChampionUnreadable"}
 
 
 def test_a_champion_of_user_code(nights):
     champion = nights.train(machines(900), **TABLE)
-    script = nights.rewritten(champion, framework="Script")
+    script = nights.rewrite_manifest(champion, framework="Script")
     assert refusal(nights.train(grown(), champion=script, **TABLE))[0] == "ChampionNotServable"
 
 
 def test_an_older_release_without_judged_model_and_split(nights):
     champion = nights.train(machines(900), **TABLE)
-    old = nights.rewritten(champion, split=None)
+    old = nights.rewrite_manifest(champion, split=None)
     reason, message = refusal(nights.train(grown(), champion=old, **TABLE))
     assert (reason, "older" in message or "did not note" in message) == ("ChampionKnowsRows", True)
 
@@ -264,7 +264,7 @@ def test_an_older_forecast_predicts_if_its_training_ends_before_the_rows(nights)
     champion = nights.train(sales(300), **FORECAST)
     files = parse_manifest((nights.folder_of(champion) / "manifest.json").read_bytes(), "").files
     kept = [entry.model_dump() for entry in files if not entry.path.startswith("judged/")]
-    old = nights.rewritten(champion, split=None, files=kept)
+    old = nights.rewrite_manifest(champion, split=None, files=kept)
     assert refusal(nights.train(sales(301), champion=old, **FORECAST))[0] == "ChampionKnowsRows"
     later = nights.train(sales(307), champion=old, **FORECAST).comparison
     assert (later.reason, later.answered_by) == ("Compared", "Final")
@@ -272,7 +272,7 @@ def test_an_older_forecast_predicts_if_its_training_ends_before_the_rows(nights)
 
 def test_a_champion_larger_than_the_memory(nights):
     champion = nights.train(machines(900), **TABLE)
-    huge = nights.rewritten(champion, measurements={"sizeBytes": 1, "memoryBytes": 1 << 60})
+    huge = nights.rewrite_manifest(champion, measurements={"sizeBytes": 1, "memoryBytes": 1 << 60})
     reason, message = refusal(nights.train(grown(), champion=huge, **TABLE))
     assert (reason, "raise spec.resources.limits.memory" in message) == ("ChampionTooLarge", True)
 
@@ -297,5 +297,5 @@ def test_a_backtest_has_predictions_of_the_champion_for_unknown_rows(nights, for
     spec = {**FORECAST, "backtest": {"windows": 3, "step": 7}}
     result = nights.train(sales(301), champion=ref(forecast), **spec)
     rows = pd.read_parquet(nights.folder_of(result) / "backtest.parquet")
-    known = rows.groupby("cutoff")["champion"].apply(lambda said: said.notna().mean())
-    assert known.tolist() == [0.0, 0.0, 1.0], "the judged model of the champion ends before the newest window alone"
+    known = rows.groupby("cutoff")["champion"].apply(lambda predictions: predictions.notna().mean())
+    assert known.tolist() == [0.0, 0.0, 1.0], "the judged model of the champion does not know the newest window only"

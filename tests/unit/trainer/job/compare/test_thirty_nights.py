@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.unit.trainer.job.compare.nights import FORECAST, Nights, ref, sales
-from tests.unit.trainer.job.compare.thirty import (
+from tests.unit.trainer.job.compare.nightly_table import (
     BETTER_NIGHT,
     DATA_GATES,
     NIGHTS,
@@ -17,6 +16,7 @@ from tests.unit.trainer.job.compare.thirty import (
     spec,
     table,
 )
+from tests.unit.trainer.job.compare.nights import FORECAST, Nights, ref, sales
 from trainyard_api.modelversion import GateResult
 from trainyard_api.training import Gate
 from trainyard_api.wire import ChampionRef, TrainingResult

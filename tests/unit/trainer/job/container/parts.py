@@ -25,7 +25,7 @@ def table(rows: int = 100) -> str:
     """Rows with a number, a text, a gap, a group, and a target that follows the number."""
     lines = ["when,machine,size,colour,gap,y"]
     for row in range(rows):
-        size = row ^ 1  # in this order it counts no rows
+        size = row ^ 1  # the order of the values differs from that of the rows
         colour = "red" if size % 3 else '"blue, dark"'
         gap, target = "" if size % 4 else size, "" if size == 7 else 2 * size
         lines.append(f"2026-01-{1 + row % 28:02d},m{size % 10},{size},{colour},{gap},{target}")

@@ -21,7 +21,7 @@ def pod(tmp_path: Path) -> ContainerPod:
     return ContainerPod(tmp_path)
 
 
-def leaves(**files: str) -> Callable[[dict[str, Any]], None]:
+def container_writing(**files: str) -> Callable[[dict[str, Any]], None]:
     """Return a container that writes files. ``_`` in an argument stands for ``.`` in the name of the file."""
 
     def train(config: dict[str, Any]) -> None:
@@ -126,12 +126,12 @@ def test_without_an_objective_the_first_metric_ranks_if_the_default_is_missing(p
 @pytest.mark.parametrize(
     ("train", "spec", "message"),
     [
-        (leaves(), {}, "wrote no model into"),
-        (leaves(model_txt="w"), {}, "wrote no metrics.json"),
-        (leaves(metrics_json='{"mae": 1}'), {}, "wrote no model into"),
-        (leaves(model_txt="w", metrics_json="mae: 1"), {}, "metrics.json, line 1, column 1"),
+        (container_writing(), {}, "wrote no model into"),
+        (container_writing(model_txt="w"), {}, "wrote no metrics.json"),
+        (container_writing(metrics_json='{"mae": 1}'), {}, "wrote no model into"),
+        (container_writing(model_txt="w", metrics_json="mae: 1"), {}, "metrics.json, line 1, column 1"),
         (
-            leaves(model_txt="w", metrics_json='{"mae": 1}'),
+            container_writing(model_txt="w", metrics_json='{"mae": 1}'),
             {"objective": {"metric": "cost", "goal": "Minimize"}},
             "metrics.json has no finite cost, which is the spec.objective.metric; it has mae",
         ),
@@ -222,7 +222,7 @@ def test_fetch_gives_no_estimate(tmp_path: Path) -> None:
     from trainyard_trainer.progress.stages import Stage
     from trainyard_trainer.progress.tracker import Tracker
 
-    class Heard:
+    class Listener:
         def submit(self, status: Any) -> None:
             remaining.append(status.estimated_remaining_seconds)
 
@@ -230,7 +230,7 @@ def test_fetch_gives_no_estimate(tmp_path: Path) -> None:
             pass
 
     remaining: list[int | None] = []
-    tracker = Tracker(JsonLines(), (Heard(),))
+    tracker = Tracker(JsonLines(), (Listener(),))
     tracker.begin(Stage.TRAIN, "here")
     tracker.without_estimate()
     tracker.begin(Stage.EVALUATE, "there")

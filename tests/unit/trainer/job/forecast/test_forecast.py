@@ -79,9 +79,9 @@ def test_the_forecast_has_the_steps_after_each_series(tmp_path: Path, framework:
     assert result.model_version is not None
     assert set(table["version"]) == {result.model_version.version}
 
-    asked = table[["time", "series"]].rename(columns={"time": "day", "series": "product"})
+    request = table[["time", "series"]].rename(columns={"time": "day", "series": "product"})
     own = framework_for(config)
-    predictions = own.predict(own.load(folder), asked)
+    predictions = own.predict(own.load(folder), request)
     np.testing.assert_allclose(table[predictions.columns], predictions, rtol=1e-6)
     assert (table["quantile:0.1"] <= table["quantile:0.9"]).all()
 
@@ -113,7 +113,7 @@ def test_two_jobs_with_equal_data_have_equal_content_digests(tmp_path: Path) -> 
     pd.testing.assert_frame_equal(*tables)
 
 
-# ---- whatever answers: an echo ---------------------------------------------------------------------------------------
+# ---- any framework, here an echo -------------------------------------------------------------------------------------
 
 
 class Echo(MeanFramework):
@@ -121,11 +121,11 @@ class Echo(MeanFramework):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[pd.DataFrame] = []
+        self.requests: list[pd.DataFrame] = []
         self.bad: float | None = None
 
     def predict(self, model: Any, inputs: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG002 - the protocol's
-        self.asked.append(inputs)
+        self.requests.append(inputs)
         beside = [name for name in inputs.columns if "." in name]
         values = inputs[beside[0]].to_numpy() if beside else np.arange(len(inputs), dtype=float)
         return pd.DataFrame({"prediction": values if self.bad is None else np.full(len(inputs), self.bad)})
@@ -242,7 +242,7 @@ def test_known_covariates_are_part_of_the_request(tmp_path: Path) -> None:
     framework = Echo()
     _, table = forecast(config, dataset, tmp_path, framework)
     assert table["prediction"].tolist() == [100.0, 101.0, 102.0] * 2
-    assert list(framework.asked[0].columns) == ["ds", "shop", "rain.mm"]
+    assert list(framework.requests[0].columns) == ["ds", "shop", "rain.mm"]
     assert "CovariateEndsEarly" not in {finding.code for finding in dataset.findings}
 
 
@@ -250,7 +250,7 @@ def test_missing_future_covariates_are_reported(tmp_path: Path) -> None:
     config, dataset = with_rain(tmp_path, "2026-04-11")
     framework = Echo()
     forecast(config, dataset, tmp_path, framework)
-    np.testing.assert_array_equal(framework.asked[0]["rain.mm"], [100.0, np.nan, np.nan] * 2)
+    np.testing.assert_array_equal(framework.requests[0]["rain.mm"], [100.0, np.nan, np.nan] * 2)
     (finding,) = (one for one in dataset.findings if one.code == "CovariateEndsEarly")
     assert finding.severity == "warning"
     assert finding.message.startswith("covariate 'rain' has no value for 4 of 6 steps of the forecast, which reaches")
@@ -261,7 +261,7 @@ def test_each_series_has_its_own_covariates(tmp_path: Path) -> None:
     config, dataset = with_rain(tmp_path, "2026-04-30", keyed=True)
     framework = Echo()
     forecast(config, dataset, tmp_path, framework)
-    np.testing.assert_array_equal(framework.asked[0]["rain.mm"], [100, 101, 102, -100, np.nan, np.nan])
+    np.testing.assert_array_equal(framework.requests[0]["rain.mm"], [100, 101, 102, -100, np.nan, np.nan])
     np.testing.assert_array_equal(dataset.frame["rain.mm"].to_numpy()[[0, 99, 100, 199]], [0, 99, 0, -99])
 
 
@@ -283,7 +283,7 @@ def test_many_series_are_predicted_in_parts_and_in_order(tmp_path: Path) -> None
     config = job(tmp_path / "t.csv", task="Forecast", data={"series": "s"}, forecast={"horizon": 2})
     framework = Echo()
     ahead, found = forecast(config, dataset_of(config, tmp_path), tmp_path, framework)
-    assert [len(asked) for asked in framework.asked] == [200, 200, 100]
+    assert [len(request) for request in framework.requests] == [200, 200, 100]
     assert found["series"].tolist() == [str(name) for name in range(1000, 1000 + count) for _ in range(2)]
     assert ahead.plotted["series"].nunique() == 6
 

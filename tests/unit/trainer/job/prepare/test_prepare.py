@@ -29,7 +29,7 @@ class PreparingPod(ContainerPod):
         base = {"framework": "LightGBM", "mode": "Prepare", "command": None, "image": None}
         return self.config(table() if text is None else text, **{**base, **spec})
 
-    def go(self, config: TrainerConfig, stop: Callable[[], bool] = lambda: False) -> tuple[int, TrainingResult]:
+    def run(self, config: TrainerConfig, stop: Callable[[], bool] = lambda: False) -> tuple[int, TrainingResult]:
         code = run_job(lambda: config, self.env, stop, display=JsonLines())
         assert list(self.env.work_dir.iterdir()) == []
         return code, self.result()
@@ -53,7 +53,7 @@ ROLES = {"time": "when", "group": "machine"}
 
 
 def test_a_table_is_written_with_its_manifest(pod: PreparingPod) -> None:
-    code, result = pod.go(pod.job(data=ROLES))
+    code, result = pod.run(pod.job(data=ROLES))
     assert (code, result.outcome, result.made) == (0, "Succeeded", "Dataset"), result.message
     manifest, folder = pod.manifest(), pod.dataset()
     assert result.message == f"a dataset of 99 rows and 7 columns, {manifest.digest}"
@@ -80,14 +80,14 @@ def test_a_table_is_written_with_its_manifest(pod: PreparingPod) -> None:
 
 
 def test_the_rows_are_those_of_a_training(pod: PreparingPod) -> None:
-    pod.go(pod.job(data=ROLES))
+    pod.run(pod.job(data=ROLES))
     frame = pd.read_parquet(pod.dataset() / "dataset.parquet")
     assert frame["when"].iloc[0] == pd.Timestamp("2026-01-01", tz="UTC")
     assert set(frame["colour"]) == {"red", "blue, dark"}
     assert frame["gap"].isna().sum() == 74
     assert set(frame["split"]) == {"train", "validation", "test"}
     assert (frame.groupby("machine", observed=True)["split"].nunique() == 1).all(), "groups stay together"
-    assert digest_of(frame) == pod.manifest().digest, "whoever reads it can see that it is whole"
+    assert digest_of(frame) == pod.manifest().digest, "a reader can verify that the table is complete"
     other = ContainerPod(pod.folder, "other")
     assert other.fetch(other.config(table(), uid="uid-2", data=ROLES)) == 0
     held_out = pd.read_csv(other.settings()["data"]["test"])
@@ -95,7 +95,7 @@ def test_the_rows_are_those_of_a_training(pod: PreparingPod) -> None:
 
 
 def test_classes_are_written_as_names(pod: PreparingPod) -> None:
-    assert pod.go(pod.job(task="Classification", data={"target": "colour"}))[0] == 0
+    assert pod.run(pod.job(task="Classification", data={"target": "colour"}))[0] == 0
     frame = pd.read_parquet(pod.dataset() / "dataset.parquet")
     assert set(frame["colour"]) == {"red", "blue, dark"}
     assert "<h2>Classes</h2>" in pod.page()
@@ -117,7 +117,7 @@ FORECAST: dict[str, Any] = {
 
 
 def test_a_forecast(pod: PreparingPod) -> None:
-    code, result = pod.go(pod.job(sales(), **FORECAST))
+    code, result = pod.run(pod.job(sales(), **FORECAST))
     assert code == 0, result.message
     frame = pd.read_parquet(pod.dataset() / "dataset.parquet")
     assert list(frame.columns) == ["product", "day", "sold", "split"]
@@ -126,7 +126,7 @@ def test_a_forecast(pod: PreparingPod) -> None:
         "bread": 7,
         "rolls": 7,
     }
-    assert any(text.startswith("stub: ") for text in result.warnings or []), "what was left out is told"
+    assert any(text.startswith("stub: ") for text in result.warnings or []), "left-out series are reported"
     page = pod.page()
     assert "2 of 3 series" in page
     assert re.search(r"<td>bread</td><td>59</td>.*<td>1</td>", page), "one step without a row"
@@ -136,7 +136,7 @@ def test_a_forecast(pod: PreparingPod) -> None:
 
 def test_days_of_a_time_zone_stay_dates(pod: PreparingPod) -> None:
     data = {**FORECAST["data"], "timeZone": "Europe/Paris"}
-    assert pod.go(pod.job(sales(), **{**FORECAST, "data": data}))[0] == 0
+    assert pod.run(pod.job(sales(), **{**FORECAST, "data": data}))[0] == 0
     frame = pd.read_parquet(pod.dataset() / "dataset.parquet")
     assert frame["day"].iloc[0] == pd.Timestamp("2026-01-01")
 
@@ -144,12 +144,12 @@ def test_days_of_a_time_zone_stay_dates(pod: PreparingPod) -> None:
 def test_covariates_are_columns(pod: PreparingPod) -> None:
     (pod.env.claims_dir / "models/weather.csv").write_text("at,temp\n2025-12-01,3\n2026-01-10,5\n")
     covariate = {"name": "weather", "uri": "pvc://models/weather.csv", "time": "at", "columns": ["temp"]}
-    assert pod.go(pod.job(data={**ROLES, "covariates": [covariate]}))[0] == 0
+    assert pod.run(pod.job(data={**ROLES, "covariates": [covariate]}))[0] == 0
     assert set(pd.read_parquet(pod.dataset() / "dataset.parquet")["weather.temp"]) == {3.0, 5.0}
 
 
 def test_the_page_has_a_violin_plot_for_every_numeric_column(pod: PreparingPod) -> None:
-    pod.go(pod.job(table().replace("colour", "<b>colour</b>"), data=ROLES))
+    pod.run(pod.job(table().replace("colour", "<b>colour</b>"), data=ROLES))
     page = pod.page()
     drawn = re.findall(
         r'<img class="violin" src="data:image/svg\+xml;base64,([^"]+)" alt="distribution of (\w+)"', page
@@ -170,14 +170,14 @@ def test_the_page_has_a_violin_plot_for_every_numeric_column(pod: PreparingPod) 
 def test_the_same_data_gives_the_same_bytes(pod: PreparingPod) -> None:
     files = []
     for uid in ("uid-1", "uid-2"):
-        assert pod.go(pod.job(uid=uid, data=ROLES))[0] == 0
+        assert pod.run(pod.job(uid=uid, data=ROLES))[0] == 0
         files.append((pod.dataset(uid) / "dataset.parquet").read_bytes())
     assert files[0] == files[1]
 
 
 def test_settings_of_a_model_have_no_effect_and_are_reported(pod: PreparingPod) -> None:
     gates = [{"metric": "no_such_metric", "op": "<", "value": 1}]
-    code, result = pod.go(pod.job(gates=gates, objective={"metric": "mae"}))
+    code, result = pod.run(pod.job(gates=gates, objective={"metric": "mae"}))
     assert code == 0, result.message
     reported = "spec.objective and spec.gates had no effect: mode Prepare creates no model"
     assert (result.warnings or [""])[0] == reported
@@ -193,7 +193,7 @@ def test_settings_of_a_model_have_no_effect_and_are_reported(pod: PreparingPod) 
     ],
 )
 def test_every_framework_is_accepted(pod: PreparingPod, spec: dict[str, Any]) -> None:
-    code, result = pod.go(pod.job(**spec))
+    code, result = pod.run(pod.job(**spec))
     assert code == 0, result.message
 
 
@@ -207,7 +207,7 @@ def test_every_framework_is_accepted(pod: PreparingPod, spec: dict[str, Any]) ->
     ],
 )
 def test_unusable_data_is_refused(pod: PreparingPod, text: str, spec: dict[str, Any], code: int, message: str) -> None:
-    found, result = pod.go(pod.job(text, **spec))
+    found, result = pod.run(pod.job(text, **spec))
     assert found == code, result.message
     assert message in (result.message or "")
     assert not list((pod.folder / "claims").rglob("manifest.json"))
@@ -215,37 +215,37 @@ def test_unusable_data_is_refused(pod: PreparingPod, text: str, spec: dict[str, 
 
 def test_a_column_with_invalid_times_stays_text(pod: PreparingPod) -> None:
     """No training reads the column if no split and no covariate needs it."""
-    code, result = pod.go(pod.job(table().replace("2026-01-03", "soon"), data={"time": "when"}))
+    code, result = pod.run(pod.job(table().replace("2026-01-03", "soon"), data={"time": "when"}))
     assert code == 0, result.message
     assert any("values of 'when' are not times" in text for text in result.warnings or [])
     assert "soon" in set(pd.read_parquet(pod.dataset() / "dataset.parquet")["when"])
 
 
 def test_a_column_called_split_keeps_its_name(pod: PreparingPod) -> None:
-    assert pod.go(pod.job(table().replace("gap", "split")))[0] == 0
+    assert pod.run(pod.job(table().replace("gap", "split")))[0] == 0
     schema = pyarrow.parquet.read_schema(pod.dataset() / "dataset.parquet")
     assert schema.names[-1] == "_split"
 
 
 def test_a_later_attempt_finds_the_dataset(pod: PreparingPod) -> None:
-    _, first = pod.go(pod.job())
-    code, second = pod.go(pod.job(attempt=2))
+    _, first = pod.run(pod.job())
+    code, second = pod.run(pod.job(attempt=2))
     assert (code, second) == (0, first)
     assert [path.name for path in pod.dataset().parent.iterdir()] == ["1"]
 
 
 def test_after_a_stop_the_next_attempt_writes_the_dataset(pod: PreparingPod) -> None:
-    assert pod.go(pod.job(), stop=lambda: True)[0] == 75
-    code, result = pod.go(pod.job(attempt=2))
+    assert pod.run(pod.job(), stop=lambda: True)[0] == 75
+    code, result = pod.run(pod.job(attempt=2))
     assert code == 0
     assert result.artifact is not None
     assert result.artifact.uri.endswith("/uid-1/2")
 
 
 def test_a_changed_manifest_is_refused(pod: PreparingPod) -> None:
-    pod.go(pod.job())
+    pod.run(pod.job())
     (pod.dataset() / "manifest.json").write_text("{}")
-    code, result = pod.go(pod.job(attempt=2))
+    code, result = pod.run(pod.job(attempt=2))
     assert code == 65
     assert "is not the manifest of a dataset of this release" in (result.message or "")
 
@@ -270,7 +270,7 @@ def test_of_a_thousand_columns_some_have_a_plot(pod: PreparingPod) -> None:
     names = [f"c{number}" for number in range(MAX_VIOLINS + 20)]
     random = np.random.default_rng(3)
     frame = pd.DataFrame({**{name: random.integers(0, 9, 40) for name in names}, "y": random.normal(size=40)})
-    assert pod.go(pod.job(frame.to_csv(index=False)))[0] == 0
+    assert pod.run(pod.job(frame.to_csv(index=False)))[0] == 0
     page = pod.page()
     assert page.count('<img class="violin"') == MAX_VIOLINS
     assert 'alt="distribution of y"' in page

@@ -83,7 +83,7 @@ def test_too_many_lines_are_counted_and_few_are_logged(caplog: pytest.LogCapture
     for clock[0] in (2.0, 3.0):
         for _ in range(2 * LINES_PER_SECOND):
             reader.receive(b"z\n", is_error=False)
-    assert caplog.messages[-1] == "script: z", "not told again with every line"
+    assert caplog.messages[-1] == "script: z", "not reported again with every line"
     reader.close()
     assert caplog.messages[-1] == "script: 101 lines were not logged, because the script prints too much"
 

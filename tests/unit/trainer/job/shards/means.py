@@ -48,14 +48,14 @@ class Means(MeanFramework):
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:  # noqa: ARG002
         errors = [abs(dataset.frame["y"].iloc[one.stop - 1] - trained.model[one.name]) for one in dataset.series]
         mae = sum(errors) / len(errors)
-        asked = pd.DataFrame({"series": [one.name for one in dataset.series if one.name in dataset.golden_series]})
+        inputs = pd.DataFrame({"series": [one.name for one in dataset.series if one.name in dataset.golden_series]})
         table = pd.DataFrame({"series": [None], "metric": ["mae"], "value": [mae], "baseline": [2 * mae]})
-        golden = Golden(asked, self.predict(trained.model, asked))
+        golden = Golden(inputs, self.predict(trained.model, inputs))
         return Evaluation(metrics={"mae": mae, "baseline_mae": 2 * mae}, table=table, golden=golden)
 
     def predict(self, model: Any, inputs: pd.DataFrame) -> pd.DataFrame:
-        asked = inputs["series" if "series" in inputs else "product"]  # golden rows have it by its own name
-        return pd.DataFrame({"prediction": [model[name] for name in asked]})
+        names = inputs["series" if "series" in inputs else "product"]  # golden rows use the name "series"
+        return pd.DataFrame({"prediction": [model[name] for name in names]})
 
 
 @dataclass

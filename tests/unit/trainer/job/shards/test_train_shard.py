@@ -152,7 +152,7 @@ def test_errors_in_a_share_are_decided_by_the_training_of_all_series(
     """If all series fail, this is an error. If few of all series fail, it is not."""
     cluster.shared_steps.below = -1.0
     results = [cluster.run(index) for index in range(3)]
-    assert [code for code, _ in results] == [0, 0, 65], "here they are all there is, and the last one tells it"
+    assert [code for code, _ in results] == [0, 0, 65], "all series fail, and the last pod reports the error"
     assert "shard 1 of 3: no series could be fitted;" in caplog.text
     assert "no series could be fitted" in results[-1][1].message
 
@@ -162,7 +162,7 @@ def test_pods_that_read_different_data_do_not_merge(cluster: Cluster) -> None:
     for index in range(3):
         cluster.shared_steps.digest = "sha256:" + f"{int(index > 0)}" * 64
         results.append(cluster.run(index)[1].made)
-    assert results == ["Shard", "Shard", "Shard"], "the operator tries again"
+    assert results == ["Shard", "Shard", "Shard"], "no pod merges, and the operator retries"
     results = [cluster.run(index, attempt=2)[1].made for index in range(3)]
     assert results[0] == "Version", "the first one is the last to read this data"
 
@@ -172,9 +172,9 @@ def test_an_invalid_index(cluster: Cluster) -> None:
     assert (code, result.reason) == (64, "BadConfig")
 
 
-@pytest.mark.parametrize(("index", "heard"), [(0, True), (1, False)])
+@pytest.mark.parametrize(("index", "reports"), [(0, True), (1, False)])
 def test_only_the_first_pod_reports(
-    cluster: Cluster, index: int, *, heard: bool, caplog: pytest.LogCaptureFixture
+    cluster: Cluster, index: int, *, reports: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     env = replace(pod(cluster.folder), completion_index=str(index), termination_log=cluster.folder / "result")
     job = config("uid", 3).model_copy(update={"progress_url": "https://127.0.0.1:1/status"})
@@ -182,4 +182,4 @@ def test_only_the_first_pod_reports(
         run_job(
             lambda: job, env, lambda: False, display=JsonLines(), steps=cluster.shared_steps.steps(cluster.framework)
         )
-    assert ("progress could not be reported" in caplog.text) is heard
+    assert ("progress could not be reported" in caplog.text) is reports

@@ -59,7 +59,7 @@ def profile(frame: pd.DataFrame, config: TrainerConfig) -> tuple[Profile, Sample
     return parse_profile(profile_of(sample).encode(), "profile.json"), sample
 
 
-def beside(then: Profile, frame: pd.DataFrame, config: TrainerConfig) -> DataComparison:
+def compared(then: Profile, frame: pd.DataFrame, config: TrainerConfig) -> DataComparison:
     now, sample = profile(frame, config)
     return compare(then, now, sample, 3, config.spec.data)
 
@@ -271,7 +271,7 @@ FORECASTS: dict[str, Callable[[Random], Shape]] = {
 SHAPES = TABLES | FORECASTS
 
 
-def honest_nights(name: str, seed: int, nights: int = 30, *, promoted: bool = True) -> Iterator[list[str]]:
+def valid_nights(name: str, seed: int, nights: int = 30, *, promoted: bool = True) -> Iterator[list[str]]:
     """Yield the warnings of each night, compared with the night before or with the first one."""
     shape = SHAPES[name](np.random.default_rng([seed, len(name)]))
     config = config_of(shape)
@@ -282,7 +282,7 @@ def honest_nights(name: str, seed: int, nights: int = 30, *, promoted: bool = Tr
         then = now if promoted else then
 
 
-# What may befall a night
+# Corruptions of a night
 
 
 def shuffled(frame: pd.DataFrame, random: Random, share: float = 1.0) -> pd.DataFrame:

@@ -82,7 +82,7 @@ def test_every_training_writes_its_profile(tmp_path):
     found = parse_profile(body, "profile.json")
     assert (found.rows, found.target.name, [one.name for one in found.columns]) == (500, "y", ["a"])
     assert "profile.json" in {entry.path for entry in manifest_of(tmp_path, result).files}
-    assert metrics(result) == {}, "a first version is compared with nothing"
+    assert metrics(result) == {}, "the first version has no champion"
     assert data_warnings(result) == []
 
 
@@ -185,7 +185,7 @@ def test_a_champion_of_an_older_release_is_a_note_without_gates(tmp_path):
 def test_a_champion_of_another_target_is_not_compared(tmp_path):
     first = train(tmp_path, table().rename(columns={"y": "z", "a": "y"}).rename(columns={"z": "a"})[["a", "y"]])
     other = train(tmp_path, table(), ref(first), uid="uid-2")
-    assert set(metrics(other)) == set(DATA_METRICS), "the same names are the same target"
+    assert set(metrics(other)) == set(DATA_METRICS), "the same name is the same target"
     renamed = train(
         tmp_path, table().rename(columns={"y": "z"}), ref(first), uid="uid-3", data={"uri": "s3://d/x", "target": "z"}
     )

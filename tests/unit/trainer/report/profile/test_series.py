@@ -68,7 +68,7 @@ def test_the_newest_season_outside_the_range_of_earlier_seasons():
     fallen[-7:] /= 50
     assert series_profile(panel(fallen), 1).jump == pytest.approx(50)
     known = steady.copy()
-    known[:7] *= 1000  # it has been there before
+    known[:7] *= 1000  # the same jump in an earlier season
     known[-7:] *= 900
     assert series_profile(panel(known), 1).jump == 1
 

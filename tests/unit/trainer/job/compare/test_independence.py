@@ -38,7 +38,7 @@ def test_tables(tmp_path, framework, strategy):
     judged, final = models(nights, framework, frame, **spec)
     again, changed = models(nights, framework, other, **spec)
     assert judged == again
-    assert final != changed, "the final model has learned every row"
+    assert final != changed, "the final model was trained on every row"
 
 
 @pytest.mark.parametrize("framework", ["LightGBM", "Prophet", "Torch"])

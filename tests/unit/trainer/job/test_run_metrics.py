@@ -50,9 +50,9 @@ def test_metrics_of_rare_failures(tmp_path: Path) -> None:
     assert manifest.metrics["baseline_average_precision"] < 0.1
     assert manifest.metrics["baseline_auc"] == 0.5
     assert manifest.metrics["baseline_recall"] == 0
-    said = " ".join(result["warnings"])
-    assert f"class 'defekt' of 'state' is {share:.2%} of the rows" in said
-    assert "rows of 'defekt': metrics of so few rows depend mostly on chance" in said
+    warnings = " ".join(result["warnings"])
+    assert f"class 'defekt' of 'state' is {share:.2%} of the rows" in warnings
+    assert "rows of 'defekt': metrics of so few rows depend mostly on chance" in warnings
     assert "positive class &#39;defekt&#39; (the rarer of two" in page
     assert "Cost by threshold" in page
     assert "the least cost on" in page
@@ -86,7 +86,7 @@ def test_metrics_of_many_series(tmp_path: Path) -> None:
 
 def test_metrics_of_series_without_a_scale(tmp_path: Path) -> None:
     days = pd.date_range("2025-01-01", periods=120)
-    values = np.where(np.arange(120) < 113, 7.0, 9.0)  # nothing ever moved before the holdout
+    values = np.where(np.arange(120) < 113, 7.0, 9.0)  # constant before the holdout
     frame = pd.concat([pd.DataFrame({"day": days, "item": name, "sold": values}) for name in ("a", "b")])
     manifest, result, _ = trained(
         tmp_path,
