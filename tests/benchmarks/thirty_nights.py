@@ -4,8 +4,8 @@
 
 Each night requests a run of a TrainingSchedule. A ModelDeployment serves the newest version that met its gates. The
 nights are those of tests/unit/trainer/job/compare/nightly_table.py: equal features, better ones, worse ones, and four
-kinds of corrupted data. A night is right if the right version serves afterwards. Prints a row for each night. The run fails if
-more than one night is wrong, or if a worse version or one of corrupted data ever serves.
+kinds of corrupted data. A night is right if the right version serves afterwards. Prints a row for each night. The run
+fails if more than one night is wrong, or if a worse version or one of corrupted data ever serves.
 """
 
 import argparse

@@ -30,7 +30,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-class BodyTooLarge(Exception):  # noqa: N818 - the answer's word, like the SDK's own
+class BodyTooLarge(Exception):  # noqa: N818 - named after the response, as in the SDK
     """The request has more than ``MAX_BODY_BYTES`` bytes."""
 
 

@@ -15,7 +15,7 @@ MAX_PENDING: Final = 256
 """Limit of requests that run or are queued for a thread. With more, clients would time out before the response."""
 
 
-class Overloaded(Exception):  # noqa: N818 - the answer's word, like the SDK's own
+class Overloaded(Exception):  # noqa: N818 - named after the response, as in the SDK
     """Too many requests are already pending."""
 
 

@@ -31,31 +31,31 @@ class DataError(TrainerError):
         self.row = row
 
 
-class InputMissing(TrainerError):  # noqa: N818 - the words of the exit codes
+class InputMissing(TrainerError):  # noqa: N818 - named after the exit code
     """A bucket, an object, a file or a page that the specification names does not exist."""
 
     code = ExitCode.INPUT_MISSING
 
 
-class UpstreamUnavailable(TrainerError):  # noqa: N818 - the words of the exit codes
+class UpstreamUnavailable(TrainerError):  # noqa: N818 - named after the exit code
     """A server did not respond, or responded with a server error, after all retries."""
 
     code = ExitCode.UPSTREAM_UNAVAILABLE
 
 
-class Interrupted(TrainerError):  # noqa: N818 - the words of the exit codes
+class Interrupted(TrainerError):  # noqa: N818 - named after the exit code
     """Stopped from outside before the model was complete; the next attempt starts again."""
 
     code = ExitCode.INTERRUPTED
 
 
-class NotPermitted(TrainerError):  # noqa: N818 - the words of the exit codes
+class NotPermitted(TrainerError):  # noqa: N818 - named after the exit code
     """The credentials were rejected, or do not have the permission."""
 
     code = ExitCode.NOT_PERMITTED
 
 
-class ScriptFailed(TrainerError):  # noqa: N818 - the words of the exit codes
+class ScriptFailed(TrainerError):  # noqa: N818 - named after the exit code
     """A script of the user ended with an error. The exit code is that of the script if the API defines it."""
 
     def __init__(self, message: str, code: int) -> None:
@@ -63,7 +63,7 @@ class ScriptFailed(TrainerError):  # noqa: N818 - the words of the exit codes
         self.code = code
 
 
-class Unsupported(TrainerError):  # noqa: N818 - the words of the exit codes
+class Unsupported(TrainerError):  # noqa: N818 - named after the exit code
     """A valid request that this release does not support."""
 
     code = ExitCode.UNSUPPORTED

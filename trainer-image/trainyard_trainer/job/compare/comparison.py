@@ -111,7 +111,7 @@ def _reported(
     except MemoryError:
         message = "there is not enough memory for its predictions; raise spec.resources.limits.memory"
         return refused(ref, PredictionError("ChampionTooLarge", message))
-    except Exception as error:  # noqa: BLE001 - told, and the gates fail closed: the trained model must not be lost
+    except Exception as error:  # noqa: BLE001 - becomes a reason, and gates fail: the trained model is kept
         LOGGER.exception("the champion could not be compared")
         return refused(ref, PredictionError("ChampionUnreadable", f"{type(error).__name__}: {error}"))
     LOGGER.info("the champion was compared in %.2f s: %s", time.monotonic() - began, found.message)

@@ -106,8 +106,8 @@ class ForecastWriter:
 
 def as_written(times: Times, clock: Clock) -> "pd.Series[pd.Timestamp]":
     """Return times by the user's clock. If they are kept in UTC, they get the offset of their zone."""
-    asked = as_asked(times, clock)
-    return asked if asked.dt.tz is None else asked.dt.tz_convert(clock.zone)
+    sent = as_asked(times, clock)
+    return sent if sent.dt.tz is None else sent.dt.tz_convert(clock.zone)
 
 
 def are_days(times: Times, clock: Clock) -> bool:

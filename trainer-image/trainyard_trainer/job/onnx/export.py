@@ -71,7 +71,7 @@ def export(
             difference = max(difference, _check_rows(predict, proof, framework.predict(model, proof)))
     except _NotKeptError as reason:
         return _left_out(file, str(reason))
-    except Exception as error:  # noqa: BLE001 - converters raise anything; the model is sound without its second form
+    except Exception as error:  # noqa: BLE001 - converters raise any error; the model is valid without ONNX
         lines = str(error).strip().splitlines()
         return _left_out(file, f"{type(error).__name__}: {lines[0] if lines else 'no message'}")
     return Exported(MODEL_FILE, difference)

@@ -57,7 +57,7 @@ def _train(job: Job, store: ArtifactStore, keys: ModelKeys, limits: Limits) -> F
     run = begin_run(store, keys, job.config.uid, job.config.attempt)
     with tempfile.TemporaryDirectory(
         prefix="trainyard-", dir=job.env.work_dir, ignore_cleanup_errors=True
-    ) as work:  # the script may leave a folder that cannot be read
+    ) as work:  # the script can create a folder that cannot be read
         folder = Path(work)
         home, output = folder / "script", folder / "output"
         for each in (home, output):

@@ -121,7 +121,7 @@ class Sharded:
             self.whole.train(
                 part, replace(context, output=output, progress=_ShareProgress(context.progress, self.share))
             )
-        except DataError as error:  # one series that cannot be trained may be all of a part, but little of the whole
+        except DataError as error:  # the series that fail may be all of a part, but few of the whole
             LOGGER.warning("%s: %s; the training of all series decides whether this is an error", self.share, error)
         finally:
             shutil.rmtree(output)

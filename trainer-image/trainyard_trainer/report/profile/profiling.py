@@ -73,7 +73,7 @@ def profiled(dataset: Dataset, config: TrainerConfig, env: Environment) -> Profi
         if config.champion is None:
             return Profiled(profile)
         return _beside_champion(profile, sample, config, env)
-    except Exception as error:  # noqa: BLE001 - hours of training are not thrown away for a description of its data
+    except Exception as error:  # noqa: BLE001 - an error in the description must not fail the training
         LOGGER.exception("the data could not be described")
         text = f"the data could not be described and compared ({type(error).__name__}: {error}); please report this"
         return Profiled(findings=(Finding("NoProfile", "warning", text),))
