@@ -44,7 +44,7 @@ class Cuts:
             If a probability is not finite, because it cannot be sorted.
         """
         if not np.isfinite(probability).all():
-            raise ValueError("a probability to judge is not finite")
+            raise ValueError("a predicted probability is not finite")
         order = np.argsort(probability)[::-1]
         falling = probability[order]
         last = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)

@@ -35,7 +35,7 @@ def _facts(found: Found) -> list[tuple[str, str]]:
     data, job, series, measured = manifest.data, manifest.job, manifest.series, manifest.measurements
     facts = {
         "job": f"{manifest.namespace}/{job.name}, attempt {job.attempt}, uid {job.uid}",
-        "made": f"{manifest.created_at} on {manifest.device}" + (f" by {manifest.image}" if manifest.image else ""),
+        "created": f"{manifest.created_at} on {manifest.device}" + (f" by {manifest.image}" if manifest.image else ""),
         "framework": f"{manifest.framework}, {manifest.task}; formats {', '.join(manifest.formats)}",
         "data": f"{data.uri}: {data.rows} rows, {size_text(data.size_bytes)}, {data.digest}",
         "holdout": data.holdout_digest,
@@ -43,7 +43,7 @@ def _facts(found: Found) -> list[tuple[str, str]]:
         "baseline": manifest.baseline,
         "series": series
         and f"{series.trained} of {series.total} trained, {series.fallback} with a fallback, {series.failed} failed",
-        "use": measured and _cost(measured),
+        "cost": measured and _cost(measured),
         "golden": f"{len(manifest.golden.inputs.rows)} rows within {manifest.golden.tolerance:g}"
         if manifest.golden.inputs.rows
         else None,

@@ -174,7 +174,7 @@ def _holdout(framework: Framework, window: Window, context: Context, title: str)
         except DataError as error:
             raise DataError(f"{title}: {error}; set fewer spec.backtest.windows, or provide longer series") from error
     if found is None:
-        raise AssertionError("the judges of forecasts give their rows")
+        raise AssertionError("an evaluation of forecasts has its rows")
     return found
 
 

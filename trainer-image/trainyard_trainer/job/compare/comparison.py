@@ -158,7 +158,7 @@ def _judged(evaluation: Evaluation, dataset: Dataset) -> Predictions:
 
 def _holdout_of(evaluation: Evaluation) -> pd.DataFrame:
     if evaluation.holdout is None:
-        raise AssertionError("a built-in framework gives the rows that judged")
+        raise AssertionError("an evaluation of a built-in framework has its rows")
     return evaluation.holdout
 
 

@@ -247,7 +247,7 @@ def _missing_columns(columns: list[ColumnProfile], name: str) -> list[Change]:
             MISSING_INCREASE,
             one.name,
             f"{one.missing:.1%} missing",
-            "gone",
+            "missing",
             missing_increase(one, None),
             f"column {one.name!r} of {name} is missing: the data does not have it, it has only one value, or "
             f"it is no longer {'a column of numbers' if one.kind == 'number' else 'text'}; check the source, "
