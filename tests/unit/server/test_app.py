@@ -107,7 +107,9 @@ async def test_too_many_rows_are_refused(repository: OneModelRepository) -> None
     request = {"inputs": [{"name": "x", "shape": [11], "datatype": "INT64", "data": [1] * 11}]}
     async with client(repository) as http:
         response = await http.post(INFER, json=request)
-    assert response.json() == {"error": "the request has 11 rows, at most 10 are allowed; send them in parts"}
+    message = response.json()["error"]
+    assert "11 rows" in message
+    assert "at most 10 " in message
 
 
 def test_the_repository_has_one_model(repository: OneModelRepository) -> None:

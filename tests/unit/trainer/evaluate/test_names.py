@@ -79,7 +79,7 @@ def metrics_of(config, folder):
         (
             "Regression",
             "maee",
-            "maee is not a metric of task Regression; did you mean mae?; these metrics exist: mae, rmse",
+            "maee is not a metric of task Regression; did you mean mae?",
         ),
         ("Regression", "auc", "these metrics exist: mae, rmse, mape, smape, wape, r2, bias, skill"),
         ("Classification", "rmse", "these metrics exist: accuracy, precision"),

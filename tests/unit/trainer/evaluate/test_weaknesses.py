@@ -50,9 +50,8 @@ def test_few_positives_are_reported_with_their_number(positives, words):
 def test_a_replaced_objective_is_reported_with_the_reason():
     found = classes(50, 100, notes=("auc is undefined: the holdout has only one class",))
     (reported,) = warnings_of(found, objective="f1")
-    assert reported.startswith(
-        "auc has no value on the holdout (auc is undefined: the holdout has only one class), so f1"
-    )
+    assert reported.startswith("auc has no value")
+    assert "(auc is undefined: the holdout has only one class), so f1" in reported
 
 
 def test_a_model_worse_than_its_baseline_is_reported():

@@ -202,7 +202,7 @@ def test_a_stop_between_two_windows_keeps_the_finished_ones(tmp_path: Path) -> N
 def test_an_error_names_its_window(tmp_path: Path) -> None:
     config = config_of(shop(tmp_path), "LightGBM", windows=3)
     framework = CountingFramework(framework_for(config), DataError("every series is too short for lags"))
-    message = r"backtest, window 1 of 3: every series is too short for lags; set fewer spec\.backtest\.windows"
+    message = r"backtest, window 1 of 3: every series is too short for lags; .*spec\.backtest\.windows"
     with pytest.raises(DataError, match=message):
         run_backtest(framework, dataset_of(config, tmp_path), context_of(config, tmp_path))
 
@@ -244,7 +244,8 @@ def test_mode_backtest_creates_no_version_and_the_next_attempt_finds_it(tmp_path
     assert result.artifact is not None
     assert result.artifact.uri == "pvc://models/all/demo/demand/backtests/run-1/1"
     assert (result.message or "").startswith("a backtest of 2 windows and 30 rows: backtest_mae ")
-    assert result.warnings == ["spec.gates had no effect: mode Backtest creates no model"]
+    (warning,) = result.warnings or ()
+    assert warning.startswith("spec.gates had no effect")
     model = tmp_path / "claims/models/all/demo/demand"
     assert {folder.name for folder in model.iterdir()} - {"logs"} == {"backtests"}
     files = {file.name for file in (model / "backtests/run-1/1").iterdir()}

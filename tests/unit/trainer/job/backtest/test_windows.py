@@ -74,16 +74,12 @@ def test_a_short_series_has_fewer_windows_and_a_warning(tmp_path: Path) -> None:
     plan, *_ = planned(tmp_path, {"a": days(60), "b": days(38), "c": days(60)}, windows=4)
     names = [[one.name for one in window.dataset.series] for window in plan.windows]
     assert names == [["a", "c"], ["a", "b", "c"], ["a", "b", "c"], ["a", "b", "c"]]
-    assert plan.warnings == (
-        "backtest: 1 of 3 series are too short, or have a gap, for all 4 windows; windows of these series: 'b': 3",
-    )
+    (warning,) = plan.warnings
+    assert [part in warning for part in ("1 of 3 series", "all 4 windows", "'b': 3")] == [True] * 3
 
 
 def test_too_many_windows_are_refused(tmp_path: Path) -> None:
-    message = (
-        r"t\.csv: no series is long enough for spec\.backtest\.windows 9: with 4 steps between two cutoffs and a "
-        r"horizon of 4, the longest series has 8 windows; set fewer windows, or a smaller step or horizon"
-    )
+    message = r"t\.csv: .* spec\.backtest\.windows 9: .*\b4 steps .* horizon of 4, .* has 8 windows; "
     with pytest.raises(DataError, match=message):
         planned(tmp_path, {"a": days(60), "b": days(40)}, windows=9)
 

@@ -80,7 +80,7 @@ def test_a_wrong_onnx_file_is_left_out_with_a_warning(tmp_path: Path) -> None:
     result, manifest = run(tmp_path, Wrong(), **REQUESTED)
     assert result.formats == ["mean-json"]
     assert not (tmp_path / RUN / "model.onnx").exists()
-    words = "the ONNX file was left out, the model itself was kept: its predictions for the golden rows differ"
+    words = "the ONNX file was left out"
     assert any(words in warning for warning in manifest.warnings)
     assert any(words in warning for warning in result.warnings or ())
     assert words in (tmp_path / RUN / "report.html").read_text()

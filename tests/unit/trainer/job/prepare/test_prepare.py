@@ -179,8 +179,8 @@ def test_settings_of_a_model_have_no_effect_and_are_reported(pod: PreparingPod) 
     gates = [{"metric": "no_such_metric", "op": "<", "value": 1}]
     code, result = pod.run(pod.job(gates=gates, objective={"metric": "mae"}))
     assert code == 0, result.message
-    reported = "spec.objective and spec.gates had no effect: mode Prepare creates no model"
-    assert (result.warnings or [""])[0] == reported
+    reported = (result.warnings or [""])[0]
+    assert reported.startswith("spec.objective and spec.gates had no effect")
     assert reported in pod.page()
 
 

@@ -79,13 +79,14 @@ def test_too_many_lines_are_counted_and_few_are_logged(caplog: pytest.LogCapture
     assert len(caplog.messages) == LINES_AT_ONCE
     clock[0] = 1.0
     reader.receive(b"y\n", is_error=False)
-    assert caplog.messages[-2:] == ["script: 50 lines were not logged, because the script prints too much", "script: y"]
+    assert caplog.messages[-2].startswith("script: 50 lines were not logged")
+    assert caplog.messages[-1] == "script: y"
     for clock[0] in (2.0, 3.0):
         for _ in range(2 * LINES_PER_SECOND):
             reader.receive(b"z\n", is_error=False)
     assert caplog.messages[-1] == "script: z", "not reported again with every line"
     reader.close()
-    assert caplog.messages[-1] == "script: 101 lines were not logged, because the script prints too much"
+    assert caplog.messages[-1].startswith("script: 101 lines were not logged")
 
 
 @pytest.mark.parametrize(

@@ -96,8 +96,8 @@ def test_the_same_data_has_no_warnings(tmp_path):
 
 def test_corrupted_data_is_reported_in_result_findings_and_report(tmp_path):
     result = train(tmp_path, table(unit=1000), ref(train(tmp_path)), uid="uid-2")
-    message = "column 'a': its values are 1,000 times those of version 3: check its unit"
-    assert data_warnings(result)[0] == message
+    message = data_warnings(result)[0]
+    assert [part in message for part in ("column 'a'", " 1,000 times ", "version 3")] == [True] * 3
     assert metrics(result)["data_scale_ratio"] == pytest.approx(1000)
     folder = run_folder(tmp_path, result)
     findings = json.loads((folder / "validation.json").read_text())["findings"]
@@ -177,7 +177,7 @@ def test_a_champion_of_an_older_release_is_a_note_without_gates(tmp_path):
     assert (data_warnings(quiet), metrics(quiet)) == ([], {})
     findings = json.loads((run_folder(tmp_path, quiet) / "validation.json").read_text())["findings"]
     (note,) = [one for one in findings if one["code"] == "NotCompared"]
-    assert note["message"] == ("version 3, which serves, has no training profile, so the data was not compared")
+    assert note["message"].startswith("version 3, which serves, has no training profile")
     (text,) = data_warnings(train(tmp_path, champion=champion, uid="uid-3", gates=GATES))
     assert text.endswith("or validate this version by hand")
 
@@ -197,7 +197,8 @@ def test_an_internal_error_does_not_fail_the_training(tmp_path, monkeypatch):
     result = train(tmp_path)
     assert result.outcome == "Succeeded"
     (text,) = data_warnings(result)
-    assert text.startswith("the data could not be described and compared (ZeroDivisionError: division by zero)")
+    assert text.startswith("the data could not be described")
+    assert "(ZeroDivisionError: division by zero)" in text
     assert "profile.json" not in {entry.path for entry in manifest_of(tmp_path, result).files}
 
 
