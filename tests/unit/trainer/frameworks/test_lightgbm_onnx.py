@@ -102,7 +102,7 @@ def test_a_time_in_seconds_is_too_fine_for_single_precision(tmp_path: Path) -> N
     made = export(framework, framework.load(context.output), evaluation.golden, context.output, proof_rows(dataset))
     assert made.file is None
     assert made.warning is not None
-    assert "numbers of 'seconds' (around 1.7" in made.warning
+    assert "values of 'seconds' (around 1.7" in made.warning
     assert "need a higher precision than the single precision of ONNX" in made.warning
 
 

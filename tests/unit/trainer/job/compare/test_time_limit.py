@@ -80,7 +80,7 @@ def test_only_the_time_of_predictions_counts(clock):
 
 
 def test_a_stop_request_interrupts(clock):
-    with pytest.raises(Interrupted, match="the next attempt goes on"):
+    with pytest.raises(Interrupted, match="the next attempt continues"):
         list(limit(clock, stop=lambda: True).parts(1, 1))
 
 
