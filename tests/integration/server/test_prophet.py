@@ -55,7 +55,7 @@ def test_times_may_be_far_in_the_future_and_in_any_time_zone(forecaster_server: 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (request_for(["2026-08-01"], ["cake"]), "column 'product': the model knows no series 'cake'"),
+        (request_for(["2026-08-01"], ["cake"]), "column 'product': the model has no series 'cake'"),
         (request_for(["2026-08-01"], [None]), "column 'product'"),
         (request_for(["soon"], ["bread"]), "column 'date', row 1: 'soon' is not a time; write it as 2026-01-31"),
         (request_for(["2026-08-01", None], ["bread"] * 2), "column 'date', row 2: None is not a time"),

@@ -72,7 +72,7 @@ def test_a_query_is_prepared(pod: Pod, database: DatabaseServer, tmp_path: Path)
         ("DELETE FROM sales", 64, "must be one SELECT"),
         ("SELECT set_config('transaction_read_only', 'off', false), nextval('nobody')", 64, "does not exist"),
         ("SELECT date, product FROM sales", 65, "no column 'sold'"),
-        ("SELECT * FROM sales WHERE false", 65, "gives no row"),
+        ("SELECT * FROM sales WHERE false", 65, "no rows"),
         ("SELECT date, product, 1 / 0 AS sold FROM sales", 65, "division by zero"),
         ("SELECT date, product, 'x' AS sold FROM sales", 65, "'x' is not a number"),
         ("SELECT * FROM pg_authid", 77, "permission denied"),

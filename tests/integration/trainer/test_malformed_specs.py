@@ -99,7 +99,7 @@ BAD_SPECS = [
     bad_spec("unknown mode", 64, "spec.mode: Input should be", mode="Predict"),
     bad_spec("Prophet of rows", 64, "framework Prophet needs task Forecast", framework="Prophet"),
     bad_spec("rows with a horizon", 64, "only task Forecast has it", forecast={"horizon": 3}),
-    bad_spec("classes of numbers", 65, "60 classes of one row each", task="Classification"),
+    bad_spec("classes of numbers", 65, "column 'y' (data.target) has 60 classes", task="Classification"),
     bad_spec(
         "a container here", 78, "apply the TrainingJob to a cluster", framework="Container", image="i", command=["c"]
     ),
@@ -120,10 +120,10 @@ BAD_SPECS = [
     ),
     bad_forecast("quantile above 1", 64, "spec.forecast.quantiles[0]", forecast={"horizon": 3, "quantiles": [1.5]}),
     bad_forecast("quantile as text", 64, "spec.forecast.quantiles[0]", forecast={"horizon": 3, "quantiles": ["low"]}),
-    bad_forecast("a random split", 64, "would let a forecast see the future", split={"strategy": "Random"}),
+    bad_forecast("a random split", 64, "spec.split.strategy Random", split={"strategy": "Random"}),
     bad_forecast("Prophet's parameter", 64, "changepoint_prior_scal", parameters={"changepoint_prior_scal": 0.1}),
     bad_forecast("Prophet's value", 64, "seasonality_mode", parameters={"seasonality_mode": "both"}),
-    bad_forecast("Prophet as ONNX", 78, "has no ONNX form", export={"onnx": True}),
+    bad_forecast("Prophet as ONNX", 78, "spec.export.onnx: framework Prophet", export={"onnx": True}),
     # ---- splits
     bad_spec("everything tests", 64, "spec.split.testFraction", split={"testFraction": 1.0}),
     bad_spec("nothing to train", 64, "must leave rows", split={"testFraction": 0.5, "validationFraction": 0.5}),
@@ -149,7 +149,7 @@ BAD_SPECS = [
         "unknown class", 64, "spec.search.adaptiveTrials.Huge: unknown field", search={"adaptiveTrials": {"Huge": 3}}
     ),
     bad_search("empty space", "spec.search.space is empty"),
-    bad_search("a number as range", "spec.search.space.num_leaves: is 31", num_leaves=31),
+    bad_search("a number as range", "spec.search.space.num_leaves: must not be 31", num_leaves=31),
     bad_search("no type", "spec.search.space.num_leaves", num_leaves={"low": 2, "high": 9}),
     bad_search("unknown type", "spec.search.space.num_leaves", num_leaves={"type": "Integer", "low": 2, "high": 9}),
     bad_search("upside down", "spec.search.space.num_leaves", num_leaves={"type": "Int", "low": 9, "high": 2}),
@@ -161,7 +161,7 @@ BAD_SPECS = [
     bad_search("an unknown parameter", "num_leafs", num_leafs={"type": "Int", "low": 2, "high": 9}),
     # ---- shards, workers, and what a pod needs
     bad_spec("half a shard", 64, "spec.shards", shards=0.5),
-    bad_spec("shards of one model", 78, "spec.shards 3 shares out series that have a model each", shards=3),
+    bad_spec("shards of one model", 78, "spec.shards 3", shards=3),
     bad_spec("shards of a dataset", 78, "leave it out for mode Prepare", shards=3, mode="Prepare"),
     bad_spec("negative workers", 64, "spec.workers", workers=-1),
     bad_spec("no attempt", 64, "spec.retry.maxAttempts", retry={"maxAttempts": 0}),

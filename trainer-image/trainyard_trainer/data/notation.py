@@ -24,7 +24,7 @@ class Notation:
 
     def describe(self) -> str:
         """Return the notation as text."""
-        grouped = {" ": "a blank", "": None}.get(self.thousands or "", repr(self.thousands))
+        grouped = {" ": "a space", "": None}.get(self.thousands or "", repr(self.thousands))
         return f"decimal sign {self.decimal!r}" + (f", thousands separator {grouped}" if grouped else "")
 
 

@@ -59,7 +59,7 @@ class Wanted:
         repeated = {name for name, count in Counter(present).items() if count > 1}
         needed = [name for name in (*self.required, *(self.columns or ())) if name in repeated]
         if needed:
-            raise DataError(f"the table names a column twice: {', '.join(map(repr, needed[:5]))}; rename one of them")
+            raise DataError(f"several columns have the same name: {', '.join(map(repr, needed[:5]))}; rename them")
         missing = [column for column in self.required if column not in present]
         if missing:
             raise DataError(_missing_message(missing, present))

@@ -197,4 +197,5 @@ def _leaving(each: Floats, together: Floats, series: Numbers) -> dict[int, int]:
 def shares(weights: Mapping[str, float]) -> str:
     """Return text for people: the candidates and their weights, largest first."""
     ordered = sorted(weights.items(), key=lambda one: -one[1])
-    return "answers are those of " + ", ".join(f"{name} ({weight:.0%})" for name, weight in ordered if weight > 0)
+    members = ", ".join(f"{name} ({weight:.0%})" for name, weight in ordered if weight > 0)
+    return f"predictions are the weighted mean of {members}"

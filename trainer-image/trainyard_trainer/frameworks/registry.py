@@ -81,7 +81,7 @@ def framework_named(name: FrameworkName, *, forecast: bool) -> Framework:
             "spec.framework Container runs an image in the pod of a job; apply the TrainingJob to a cluster"
         )
     if name == "Script":
-        raise Unsupported("spec.framework Script runs code of your own, which the trainer can only start")
+        raise Unsupported("spec.framework Script runs your own code; the trainer cannot load its model")
     if name in {"Auto", "LightGBM"}:
         import_lightgbm()
     module, made = (_FORECASTS if forecast else _TABLES)[name]
@@ -115,7 +115,7 @@ def _check_export(spec: TrainingJobSpec) -> None:
     trees_of_series = spec.framework == "LightGBM" and spec.task == "Forecast"
     if spec.export is not None and spec.export.onnx and (has_none or trees_of_series):
         raise Unsupported(
-            f"spec.export.onnx: framework {spec.framework} with task {spec.task} has no ONNX form; leave it out, or "
+            f"spec.export.onnx: framework {spec.framework} with task {spec.task} has no ONNX export; leave it out, or "
             "use framework Torch"
         )
 
@@ -139,8 +139,8 @@ def check_shards(spec: TrainingJobSpec) -> None:
     """Raise Unsupported unless the work can be shared. Only frameworks with a model per series support shards."""
     if spec.shards > 1 and (spec.framework != "Prophet" or spec.mode != "Train"):
         raise Unsupported(
-            f"spec.shards {spec.shards} shares out series that have a model each, which framework Prophet with mode "
-            f"Train makes; leave it out for {spec.framework if spec.mode == 'Train' else f'mode {spec.mode}'}"
+            f"spec.shards {spec.shards} needs a model per series, which only framework Prophet with mode Train has; "
+            f"leave it out for {spec.framework if spec.mode == 'Train' else f'mode {spec.mode}'}"
         )
 
 
@@ -148,6 +148,6 @@ def _check_covariates(data: Data) -> None:
     names = Counter(covariate.name for covariate in data.covariates or ())
     twice = [name for name, count in names.items() if count > 1]
     if twice:
-        raise ConfigError(f"spec.data.covariates names {twice[0]!r} twice; give each its own name")
+        raise ConfigError(f"spec.data.covariates contains {twice[0]!r} twice; give each covariate its own name")
     if names and not data.time:
-        raise ConfigError("spec.data.covariates are joined by time: name the column of the data in spec.data.time")
+        raise ConfigError("spec.data.covariates are joined by time; set spec.data.time to the time column of the data")

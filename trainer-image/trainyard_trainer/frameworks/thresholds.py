@@ -18,8 +18,8 @@ def check_classes(spec: TrainingJobSpec, dataset: Dataset) -> None:
     names.check_metrics(spec, len(dataset.classes))
     if spec.threshold is not None and len(dataset.classes) != 2:
         raise ConfigError(
-            f"spec.threshold needs a target of two classes, and column {dataset.target!r} has {len(dataset.classes)}: "
-            "leave it out, the most probable class is called"
+            f"spec.threshold needs a target of two classes, but column {dataset.target!r} has {len(dataset.classes)}; "
+            "leave it out to predict the most probable class"
         )
 
 
@@ -47,4 +47,4 @@ def note_of(dataset: Dataset, threshold: float | None, why: str) -> tuple[str, .
     if dataset.positive_class is None or threshold is None:
         return ()
     positive = dataset.positive_class
-    return (f"precision, recall, F1 and the curves are of {positive!r}, called from {threshold:.4g} on: {why}",)
+    return (f"precision, recall, F1 and the curves refer to {positive!r} from probability {threshold:.4g}: {why}",)

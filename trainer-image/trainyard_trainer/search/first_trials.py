@@ -28,12 +28,12 @@ def start_from(
         if body is not None:
             return decode(body, _CHECKPOINT), ()
     except DataError as error:
-        LOGGER.warning("%s; the last version is asked again", error)
+        LOGGER.warning("%s; reading the parameters of the last version again", error)
     found: Tuned | None = None
     warnings: tuple[str, ...] = ()
     try:
         found = previous(store, keys, spec.framework)
     except TrainerError as error:
-        warnings = (f"the search began without the parameters of the model's last version: {error}",)
+        warnings = (f"the search starts without the parameters of the model's last version: {error}",)
     checkpoints.put(_CHECKPOINT, encode(found or _NOTHING))
     return found, warnings

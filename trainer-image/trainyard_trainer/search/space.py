@@ -109,9 +109,9 @@ class Choices(_Words):
         texts = [json.dumps(choice) for choice in self.choices]
         twice = [text for text in texts if texts.count(text) > 1]
         if twice:
-            raise ValueError(f"choices holds {twice[0]} twice; keep one")
+            raise ValueError(f"choices contains {twice[0]} twice; keep one")
         if "default" in self.model_fields_set and not self.holds(self.default):
-            raise ValueError(f"default {json.dumps(self.default)} is none of the choices; add it, or leave it out")
+            raise ValueError(f"default {json.dumps(self.default)} is not one of the choices; add it, or leave it out")
         return self
 
     def holds(self, value: object) -> bool:
@@ -158,7 +158,7 @@ def parse(space: Mapping[str, Any], field: str = FIELD) -> dict[str, Dimension]:
         If the space is invalid. There is one message per error, with the parameter and the field.
     """
     if not space:
-        raise ConfigError(f"{field} is empty: name at least one parameter, or leave it out for the framework's own")
+        raise ConfigError(f"{field} is empty; add a parameter, or leave it out to use the space of the framework")
     found: dict[str, Dimension] = {}
     mistakes: list[str] = []
     for name in sorted(space, key=str):
@@ -196,7 +196,7 @@ def _dimension(words: object) -> Dimension:
     """Return the model of a dimension, selected by its fields. The errors of a union would mention all three models."""
     if not isinstance(words, Mapping):
         raise ValueError(  # noqa: TRY004 - a mistake of the user, told like the others
-            f"is {json.dumps(words, default=str)}; write {{type: Int, low: 1, high: 9}} or {{choices: [..]}}"
+            f"must not be {json.dumps(words, default=str)}; write {{type: Int, low: 1, high: 9}} or {{choices: [..]}}"
         )
     if "choices" in words:
         return Choices.model_validate(words)
@@ -213,7 +213,7 @@ def _said_once(error: ValidationError, field: str) -> list[str]:
     for item, message in zip(error.errors(), messages_of(error, field), strict=True):
         location = ".".join(str(part) for part in item["loc"][:1])
         is_value = location in {"choices", "default"} and len(item["loc"]) > 1
-        wanted = f"{field}.{location}: must be texts, numbers, true, false, null or lists of these"
+        wanted = f"{field}.{location}: values must be text, numbers, true, false, null or lists of these"
         messages.setdefault(location, wanted if is_value else message)
     return list(messages.values())
 
@@ -224,15 +224,15 @@ def _check_range(words: "IntRange | FloatRange", least: float) -> None:
     ``least`` is the smallest ``low`` for a logarithmic scale. 0 means any positive number.
     """
     if words.low > words.high:
-        raise ValueError(f"low {words.low} is above high {words.high}; exchange them")
+        raise ValueError(f"low {words.low} is above high {words.high}; swap them")
     if words.log and (words.low < least or words.low <= 0):
-        bound = "at least 1" if least else "above 0"
-        raise ValueError(f"log needs low {bound}, it is {words.low}; raise low, or leave log out")
+        bound = "of at least 1" if least else "above 0"
+        raise ValueError(f"log needs a low {bound}, but it is {words.low}; raise low, or leave log out")
     if words.log and words.step is not None:
         raise ValueError("log and step exclude each other; leave one out")
     if words.step is not None and not words.holds(words.high):
         raise ValueError(
-            f"high {words.high} is no whole number of steps {words.step} above low {words.low}; correct it"
+            f"high {words.high} is not a whole number of steps {words.step} above low {words.low}; correct it"
         )
     if words.default is not None and not words.holds(words.default):
         raise ValueError(f"default {words.default} is not between low and high, or not at a step; correct it")

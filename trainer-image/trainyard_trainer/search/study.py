@@ -131,7 +131,7 @@ def search(
             break
         finished(trial, state.best)
     if state.best is None:
-        reason = next((trial.message for trial in state.trials), "no time for a single one")
+        reason = next((trial.message for trial in state.trials), "none was tried")
         raise ConfigError(
             f"spec.search: none of {len(state.trials)} parameter sets could be scored; the first: {reason}; "
             "correct spec.search.space, spec.parameters or the data"
@@ -227,7 +227,7 @@ class _Search:
         except (ConfigError, DataError, ValueError, ArithmeticError) as error:
             outcome, message = "Failed", str(error)
         if value is not None and not math.isfinite(value):
-            value, outcome, message = None, "Failed", f"its metric is {value}"
+            value, outcome, message = None, "Failed", f"the metric is {value}"
         return (
             None
             if late and outcome == "Pruned"

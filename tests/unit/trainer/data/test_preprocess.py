@@ -1,4 +1,4 @@
-"""What the columns mean, what is wrong with them, and what is left out."""
+"""Preprocessing: types and roles of columns, findings, and the rows and columns that are left out."""
 
 import numpy as np
 import pandas as pd
@@ -65,7 +65,7 @@ def test_missing_targets_are_left_out_and_counted(tmp_path):
     assert dataset.frame["y"].notna().all()
 
 
-def test_a_number_column_with_a_slip_stays_a_number(tmp_path):
+def test_a_number_column_with_one_text_value_stays_a_number(tmp_path):
     frame = rows().astype({"x": object})
     frame.loc[5, "x"] = "broken"
     dataset = prepare(tmp_path, frame)
@@ -78,7 +78,7 @@ def test_a_number_column_with_a_slip_stays_a_number(tmp_path):
     [
         (["10", "9", "0"], ("0", "9", "10")),
         ([1.0, 0.0, np.nan], ("0", "1")),
-        ([True, False, True], ("True", "False")),  # of two the positive, rarer one stands second
+        ([True, False, True], ("True", "False")),  # the rarer class is the positive one, which is second
         (["b", "a", None], ("a", "b")),
     ],
 )
@@ -92,15 +92,19 @@ def test_classes_are_ordered_by_number_or_name(tmp_path, values, classes):
 @pytest.mark.parametrize(
     ("change", "task", "words"),
     [
-        (lambda f: f.head(5), "Regression", "5 usable rows, training needs at least 30"),
+        (
+            lambda f: f.head(5),
+            "Regression",
+            "5 usable rows, but training needs at least 30 (data.validation.minPoints)",
+        ),
         (lambda f: f.assign(y=[*f["y"][:-1], "many"]), "Regression", "row 60: 'many' is not a number"),
         (lambda f: f.assign(y=0), "Regression", "every value of column 'y' (data.target) is 0"),
-        (lambda f: f.assign(y=np.nan), "Regression", "holds no number at all"),
+        (lambda f: f.assign(y=np.nan), "Regression", "column 'y' (data.target) has no numbers"),
         (lambda f: f.assign(y=f["y"] * 1e200), "Regression", "column 'y' (data.target), data row 1: "),
-        (lambda f: f.assign(y="yes"), "Classification", "column 'y' (data.target) has the one class 'yes'"),
-        (lambda f: f.assign(y=range(len(f))), "Classification", "60 classes of one row each"),
-        (lambda f: f.assign(y=None), "Classification", "column 'y' (data.target) has no value at all"),
-        (lambda f: f[["same", "y"]], "Regression", "beside the target 'y': column 'same' has one value throughout"),
+        (lambda f: f.assign(y="yes"), "Classification", "column 'y' (data.target) has only the class 'yes'"),
+        (lambda f: f.assign(y=range(len(f))), "Classification", "column 'y' (data.target) has 60 classes"),
+        (lambda f: f.assign(y=None), "Classification", "column 'y' (data.target) has no values"),
+        (lambda f: f[["same", "y"]], "Regression", "the target 'y': column 'same' has only one value"),
         (lambda f: f[["id", "y"]], "Regression", "text column 'id' has 60 distinct values"),
         (lambda f: f[["y"]], "Regression", "the table has no other column"),
     ],
@@ -116,12 +120,12 @@ def test_bad_tables_are_explained(tmp_path, change, task, words):
     ("values", "strategy", "words"),
     [
         (["a", "b", "a"], "Group", "2 different values of column 'key') leaves no rows to judge"),
-        (["a", "b", None], "Group", "column 'key' (data.group), data row 3: no value, 20 such rows"),
+        (["a", "b", None], "Group", "column 'key' (data.group), data row 3: the value is missing, as in 20 rows"),
         (["2026-01-01", "2026-01-02", "2026-01-02"], "Time", "column 'key' (data.time) has 2"),
         (["2026-01-01", "soon", "2026-01-02"], "Time", "column 'key' (data.time), data row 2: 'soon' is not a time"),
     ],
 )
-def test_a_split_that_cannot_be_names_its_column(tmp_path, values, strategy, words):
+def test_an_impossible_split_names_its_column(tmp_path, values, strategy, words):
     frame = rows().assign(key=values * 20)
     with pytest.raises(DataError) as caught:
         prepare(tmp_path, frame, data={"group" if strategy == "Group" else "time": "key"}, split={"strategy": strategy})
@@ -129,14 +133,14 @@ def test_a_split_that_cannot_be_names_its_column(tmp_path, values, strategy, wor
     assert words in str(caught.value)
 
 
-def test_a_decimal_comma_is_hinted_at(tmp_path):
+def test_a_decimal_comma_in_the_target_names_the_option(tmp_path):
     frame = rows().astype({"y": object})
     frame.loc[7, "y"] = "1,5"
-    with pytest.raises(DataError, match=r"row 8: '1,5' is not a number; correct it, or say in data\.csv\.decimal"):
+    with pytest.raises(DataError, match=r"row 8: '1,5' is not a number.*data\.csv\.decimal"):
         prepare(tmp_path, frame)
 
 
-def test_the_holdout_digest_is_that_of_its_rows_in_any_order_and_with_any_others(tmp_path):
+def test_the_holdout_digest_only_depends_on_the_held_out_rows(tmp_path):
     frame = rows()
     dataset = prepare(tmp_path, frame, task="Classification", target="shop")
     shuffled = prepare(tmp_path, frame.sample(frac=1, random_state=1), task="Classification", target="shop")
@@ -148,10 +152,10 @@ def test_the_holdout_digest_is_that_of_its_rows_in_any_order_and_with_any_others
     assert dataset.holdout_digest != other.holdout_digest
 
 
-def test_the_holdout_digest_knows_data_and_seed(tmp_path):
+def test_the_holdout_digest_depends_on_data_and_seed(tmp_path):
     frame = rows()
-    first, again = prepare(tmp_path, frame), prepare(tmp_path, frame)
-    assert first.holdout_digest == again.holdout_digest
+    first, second = prepare(tmp_path, frame), prepare(tmp_path, frame)
+    assert first.holdout_digest == second.holdout_digest
     assert first.holdout_digest != prepare(tmp_path, frame, split={"seed": 7}).holdout_digest
 
 
@@ -165,7 +169,7 @@ def test_series_are_sorted_slices(tmp_path):
     assert dataset.series[0].stop == dataset.series[1].start == 120
 
 
-def test_short_series_are_judged_by_less_than_the_horizon(tmp_path):
+def test_short_series_have_a_holdout_below_the_horizon(tmp_path):
     dataset = prepare(tmp_path, daily(40), task="Forecast", data={"series": "item"}, forecast={"horizon": 28})
     assert {series.holdout for series in dataset.series} == {8}
     assert "ShortHoldout" in codes(dataset)
@@ -190,7 +194,7 @@ def test_weaknesses_are_findings(tmp_path):
 @pytest.mark.parametrize(
     ("change", "data", "words"),
     [
-        (lambda f: f.assign(y=0), {}, "2 of 2 series cannot be trained on (AllZero 2)"),
+        (lambda f: f.assign(y=0), {}, "2 of 2 series cannot be used for training (AllZero 2)"),
         (
             lambda f: f.assign(y=0),
             {},
@@ -202,7 +206,7 @@ def test_weaknesses_are_findings(tmp_path):
         (lambda f: f[f["item"] == "a"].head(5), {"series": None}, "5 points, at least 30 are needed"),
         (lambda f: f, {"series": None}, "more than once with different values (first: 2026-01-01T00:00:00)"),
         (lambda f: f.assign(y=np.where(np.arange(240) % 20 == 0, 3, 0)), {}, "TooManyZeros 2"),
-        (lambda f: f, {"validation": {"minSeries": 3}}, "2 of 2 series can be trained on, at least 3"),
+        (lambda f: f, {"validation": {"minSeries": 3}}, "2 of 2 series can be used for training, but at least 3"),
         (lambda f: f.assign(ds=["x", *f["ds"].astype(str)[1:]]), {}, "row 1: 'x' is not a time"),
         (lambda f: f.assign(y=["x", *f["y"][1:]]), {}, "row 1: 'x' is not a number"),
         (lambda f: f.assign(y=np.nan), {}, "no row has both a time in column 'ds' (data.time) and a number"),
@@ -215,12 +219,12 @@ def test_bad_series_are_explained(tmp_path, change, data, words):
     assert words in str(caught.value)
 
 
-def test_a_label_that_is_spelled_otherwise_or_corrected_moves_no_row(tmp_path):
+def test_other_names_of_labels_do_not_move_rows(tmp_path):
     frame = rows(200)
     words = prepare(tmp_path, frame, task="Classification", target="shop")
     numbers = frame.assign(
         shop=frame["shop"].map({name: n for n, name in enumerate(sorted(set(frame["shop"].dropna())))})
     )
-    again = prepare(tmp_path, numbers, task="Classification", target="shop")
-    assert words.parts.test.tolist() == again.parts.test.tolist()
-    assert words.holdout_digest != again.holdout_digest, "these are other rows all the same"
+    renamed = prepare(tmp_path, numbers, task="Classification", target="shop")
+    assert words.parts.test.tolist() == renamed.parts.test.tolist()
+    assert words.holdout_digest != renamed.holdout_digest, "the digest includes the labels"

@@ -1,4 +1,4 @@
-"""The validation report: what is wrong with the data, by code and count, and what is left out for it."""
+"""The validation report: findings by code and count, and the series that are left out."""
 
 import numpy as np
 import pandas as pd
@@ -36,14 +36,14 @@ def test_a_series_that_cannot_be_read_is_left_out_and_listed(tmp_path, column, v
     document = validation_document(dataset)
     assert document["seriesLeftOut"] == {"b": code}
     assert {"code": code, "severity": "error", "findings": 1, "count": 2} in document["codes"]
-    with pytest.raises(DataError, match=f"1 of 3 series cannot be trained on .{code} 1.*series 'b' .*{words}"):
+    with pytest.raises(DataError, match=f"1 of 3 series .*{code} 1.*series 'b' .*{words}"):
         forecast(tmp_path, spoiled(column, value))
 
 
 def test_without_other_series_the_job_fails_with_the_row(tmp_path):
     frame = daily(names=("a",)).astype({"ds": str})
     frame.loc[7, "ds"] = "soon"
-    with pytest.raises(DataError, match="data row 8: 'soon' is not a time; write times as"):
+    with pytest.raises(DataError, match=r"data row 8: 'soon' is not a time.*data\.timeFormat"):
         forecast(tmp_path, frame, **ENOUGH)
 
 
@@ -68,7 +68,7 @@ def test_odd_values_are_findings(tmp_path, change, code, severity):
     assert (code, severity) in [(one.code, one.severity) for one in dataset.findings]
 
 
-def test_zeros_that_come_and_go_are_no_end(tmp_path):
+def test_repeated_runs_of_zeros_are_not_discontinued(tmp_path):
     frame = with_values(lambda y: y.where(np.arange(200) % 60 < 40, 0))
     assert "DiscontinuedSeries" not in codes(forecast(tmp_path, frame))
 
@@ -96,12 +96,12 @@ TARGETS = {
 
 
 @pytest.mark.parametrize("classes", [0, 2, 3])
-def test_a_feature_that_is_the_target_in_disguise_is_suspected(classes):
+def test_a_feature_derived_from_the_target_is_suspected(classes):
     target = TARGETS[classes]
     columns = {
         "noise": pd.Series(RANDOM.normal(size=500)),
         "honest": pd.Series(target + RANDOM.normal(scale=0.5, size=500)),
-        "disguised": pd.Series(np.exp(target + RANDOM.normal(scale=1e-4, size=500))),
+        "derived": pd.Series(np.exp(target + RANDOM.normal(scale=1e-4, size=500))),
         "gaps": pd.Series(np.where(RANDOM.random(500) < 0.3, np.nan, 3 - 2 * target)),
         "flat": pd.Series(np.ones(500)),
         "empty": pd.Series(np.full(500, np.nan)),
@@ -110,7 +110,7 @@ def test_a_feature_that_is_the_target_in_disguise_is_suspected(classes):
         columns["label"] = pd.Series(pd.Categorical(target.astype(int).astype(str)))
         columns["shop"] = pd.Series(pd.Categorical(RANDOM.integers(0, 5, 500).astype(str)))
     names = [one.message.split("'")[1] for one in suspects(columns, target, classes)]
-    assert names == ["disguised", "gaps", *(["label"] if classes else [])]
+    assert names == ["derived", "gaps", *(["label"] if classes else [])]
 
 
 def test_a_leak_is_a_warning_of_the_table(tmp_path):
@@ -122,7 +122,7 @@ def test_a_leak_is_a_warning_of_the_table(tmp_path):
     assert "data.exclude" in found[0].message
 
 
-def test_findings_are_counted_by_code_and_the_many_are_cut():
+def test_findings_are_counted_by_code_and_limited():
     findings = [Finding("Gaps", "info", "gap", "s", 2)] * 30 + [Finding("AllZero", "error", "zero", "z", 9)]
     assert [(one.code, one.findings, one.count) for one in by_code(findings)] == [("AllZero", 1, 9), ("Gaps", 30, 60)]
     shown = limited(findings)

@@ -1,4 +1,4 @@
-"""Framework Auto for tables: trees of several kinds, weighted by the rows that validate."""
+"""Framework Auto for tables: several presets of LightGBM, weighted on the validation rows."""
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ def targets():
 
 
 @pytest.mark.parametrize(("task", "frame"), list(targets()))
-def test_the_saved_model_answers_as_the_trained_one(tmp_path, task, frame):
+def test_the_saved_model_predicts_like_the_trained_one(tmp_path, task, frame):
     framework, _, context, trained, found = run(tmp_path, frame, task)
     assert found.metrics["skill"] > 0.1
     written = {str(file.relative_to(context.output)) for file in context.output.rglob("*") if file.is_file()}
@@ -56,14 +56,14 @@ def test_the_saved_model_answers_as_the_trained_one(tmp_path, task, frame):
         np.testing.assert_allclose(shares.sum(axis=1), 1)
 
 
-def test_the_answer_is_the_weighted_mean_of_the_members(tmp_path):
+def test_the_prediction_is_the_weighted_mean_of_the_members(tmp_path):
     from trainyard_trainer.frameworks.lightgbm.framework import LightGBMFramework
 
     framework, _, context, _, found = run(tmp_path, rows())
     model = framework.load(context.output)
     assert len(model.members) > 1
-    said = [LightGBMFramework().predict(one, found.golden.inputs)["prediction"] for one in model.members.values()]
-    expected = np.average(said, axis=0, weights=model.weights)
+    each = [LightGBMFramework().predict(one, found.golden.inputs)["prediction"] for one in model.members.values()]
+    expected = np.average(each, axis=0, weights=model.weights)
     np.testing.assert_allclose(found.golden.outputs["prediction"], expected)
 
 
@@ -72,7 +72,7 @@ def test_two_runs_are_the_same(tmp_path):
     pd.testing.assert_frame_equal(*outputs)
 
 
-def test_a_small_table_costs_nothing(tmp_path):
+def test_a_small_table_keeps_all_candidates(tmp_path):
     *_, trained, found = run(tmp_path, rows(400), auto={"budgetSeconds": 1})
     assert set(found.leaderboard["candidate"]) == {"all together", *PRESETS}
     assert trained.warnings == ()
@@ -85,19 +85,20 @@ def test_a_large_table_keeps_the_first_candidate(tmp_path, monkeypatch):
     *_, trained, found = run(tmp_path, rows(), auto={"budgetSeconds": 60})
     assert set(found.leaderboard["candidate"]) == {"all together", "trees"}
     assert trained.parameters["weights"] == {"trees": 1.0}
-    assert trained.warnings[0].startswith("auto.budgetSeconds leaves out extra-trees, small-trees, large-trees: each")
+    assert "auto.budgetSeconds" in trained.warnings[0]
+    assert "extra-trees, small-trees, large-trees" in trained.warnings[0]
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"parameters": {"num_leaves": 7}}, "num_leaves is no candidate"),
+        ({"parameters": {"num_leaves": 7}}, r"spec\.parameters\.num_leaves is not a candidate"),
         ({"parameters": {"LightGBM": {"num_leavs": 7}}}, "num_leavs"),
-        ({"parameters": {"LightGBM": 7}}, "must be the parameters of LightGBM"),
-        ({"search": {"trials": 3}}, r"spec\.search looks for the parameters of one framework"),
+        ({"parameters": {"LightGBM": 7}}, r"spec\.parameters\.LightGBM must map names"),
+        ({"search": {"trials": 3}}, r"spec\.search needs .*spec\.framework"),
         ({"objective": {"metric": "auc"}}, "auc"),
     ],
 )
-def test_the_specification_is_judged_before_data_is_read(tmp_path, spec, message):
+def test_an_invalid_specification_is_refused_before_data_is_read(tmp_path, spec, message):
     with pytest.raises(ConfigError, match=message):
         framework_for(job(tmp_path / "none.csv", framework="Auto", **spec))

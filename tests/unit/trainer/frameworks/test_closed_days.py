@@ -1,4 +1,4 @@
-"""A shop without Sundays: no framework forecasts one, and a question for one is refused in a sentence."""
+"""A shop that is closed on Sundays: no framework forecasts a Sunday, and a request for one is refused."""
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,11 @@ def shop() -> str:
 
 
 @pytest.mark.parametrize("name", ["LightGBM", "Prophet"])
-def test_sundays_are_no_steps(tmp_path, name):
+def test_sundays_are_not_steps(tmp_path, name):
     config = job(write(tmp_path, shop()), task="Forecast", framework=name, forecast={"horizon": 12})
     dataset = dataset_of(config, tmp_path)
     assert dataset.frequency == "B-1111110"
-    assert next(one.message for one in dataset.findings if one.code == "Frequency").endswith("never on Sunday")
+    assert next(one.message for one in dataset.findings if one.code == "Frequency").endswith("no rows on Sunday")
     assert not [one for one in dataset.findings if one.code == "Gaps"]
     framework = framework_for(config)
     context = context_of(config, tmp_path)
@@ -35,11 +35,11 @@ def test_sundays_are_no_steps(tmp_path, name):
     assert predictions["prediction"][saturdays].min() > 13
     assert predictions["prediction"][~saturdays].max() < 12
     sunday = ahead[ahead.dayofweek == 6][:1]
-    with pytest.raises(DataError, match=r"row 1: '2026-.*' \(Sunday\) is closed: the data has rows never on Sunday"):
+    with pytest.raises(DataError, match=r"row 1: '2026-.*' \(Sunday\) is closed: .*forecast\.calendar"):
         framework.predict(model, pd.DataFrame({"ds": sunday.astype(str)}))
 
 
-def test_each_day_is_a_step_where_the_user_says_so(tmp_path):
+def test_each_day_is_a_step_with_the_full_calendar(tmp_path):
     config = job(write(tmp_path, shop()), task="Forecast", forecast={"horizon": 7, "calendar": "Full"})
     dataset = dataset_of(config, tmp_path)
     assert dataset.frequency == "D"

@@ -1,4 +1,4 @@
-"""The baseline of a forecast: the best naive one before the holdout, one name for a job, alike in every framework."""
+"""The baseline of a forecast: the best naive model before the holdout, one for a job, the same in every framework."""
 
 import dataclasses
 
@@ -44,12 +44,12 @@ def prepared(folder, frame, **spec):
 
 
 @pytest.mark.parametrize(("kind", "name"), [(weekly, "seasonal naive"), (wandering, "last value"), (rising, "drift")])
-def test_each_kind_of_series_has_the_naive_forecast_that_suits_it(tmp_path, kind, name):
+def test_the_baseline_depends_on_the_kind_of_the_series(tmp_path, kind, name):
     config, dataset = prepared(tmp_path, frame_of(kind))
     assert Baseline.chosen(dataset, config.spec).name == name
 
 
-def test_the_holdout_takes_no_part(tmp_path):
+def test_the_holdout_does_not_choose_the_baseline(tmp_path):
     config, dataset = prepared(tmp_path, frame_of(weekly))
     one = dataset.series[0]
     values = dataset.frame["y"].to_numpy().copy()
@@ -63,14 +63,14 @@ def test_one_large_series_does_not_decide_for_all(tmp_path):
     assert Baseline.chosen(dataset, config.spec).name == "seasonal naive"
 
 
-def test_a_series_too_short_for_a_window_has_the_season(tmp_path):
+def test_series_too_short_for_a_window_use_the_seasonal_naive_model(tmp_path):
     few = frame_of(rising).head(3)
     config, dataset = prepared(tmp_path, few, data={"validation": {"minPoints": 2}})
     assert Baseline.chosen(dataset, config.spec).name == "seasonal naive"
 
 
 @pytest.mark.parametrize("framework", ["Prophet", "LightGBM", "Torch"])
-def test_every_framework_is_judged_beside_it_by_name(tmp_path, framework):
+def test_every_framework_is_compared_with_the_same_baseline(tmp_path, framework):
     small = {"Torch": {"epochs": 2}, "LightGBM": {"num_iterations": 5}}.get(framework, {})
     config, dataset = prepared(tmp_path, frame_of(rising, wandering), framework=framework, parameters=small)
     context = context_of(config, tmp_path)
@@ -78,7 +78,7 @@ def test_every_framework_is_judged_beside_it_by_name(tmp_path, framework):
     found = made.evaluate(dataset, made.train(dataset, context), context)
     chosen = Baseline.chosen(dataset, config.spec)
     assert found.baseline == chosen.name
-    assert f"the baseline is the {chosen.name} forecast" in found.notes[0]
+    assert f"{chosen.name} forecast" in found.notes[0]
     values = dataset.frame["y"].to_numpy()
     for one in dataset.series:
         steps = np.arange(one.stop - one.start)

@@ -63,7 +63,7 @@ def ahead(model, series, days=14):
     return framework.predict(framework.load(output), asked)
 
 
-def test_they_stand_beside_the_forecast_in_order_and_as_wide_as_the_noise(model):
+def test_quantiles_are_ordered_and_as_wide_as_the_noise(model):
     for name, noise in NOISE.items():
         found = ahead(model, name)
         assert list(found.columns) == COLUMNS
@@ -73,7 +73,7 @@ def test_they_stand_beside_the_forecast_in_order_and_as_wide_as_the_noise(model)
         assert width == pytest.approx(2 * 1.2816 * noise, rel=0.35), name
 
 
-def test_they_are_judged_saved_and_proven(model):
+def test_quantiles_are_evaluated_and_saved(model):
     framework, output, done, evaluation = model
     assert 0.6 < evaluation.metrics["coverage"] <= 1
     assert 0 < evaluation.metrics["pinball"] < evaluation.metrics["mae"] / 2
@@ -83,14 +83,14 @@ def test_they_are_judged_saved_and_proven(model):
     assert [column.name for column in signature_of(evaluation.golden).outputs] == COLUMNS
 
 
-def test_a_question_for_nothing_is_answered_with_the_same_columns(model):
+def test_an_empty_request_returns_the_same_columns(model):
     framework, output, *_ = model
-    nothing = pd.DataFrame({"day": pd.Series(dtype="datetime64[ns]"), "item": pd.Series(dtype=object)})
-    assert list(framework.predict(framework.load(output), nothing).columns) == COLUMNS
+    empty = pd.DataFrame({"day": pd.Series(dtype="datetime64[ns]"), "item": pd.Series(dtype=object)})
+    assert list(framework.predict(framework.load(output), empty).columns) == COLUMNS
 
 
 @FRAMEWORKS
-def test_counts_have_none_below_zero(tmp_path, framework):
+def test_quantiles_of_counts_are_never_negative(tmp_path, framework):
     frame = noisy()
     frame["sold"] = np.random.default_rng(9).poisson(0.7, len(frame))
     found = ahead(trained(tmp_path, framework, frame), "calm")
@@ -99,7 +99,7 @@ def test_counts_have_none_below_zero(tmp_path, framework):
 
 
 @FRAMEWORKS
-def test_a_series_that_never_moves_is_sure_of_itself(tmp_path, framework):
+def test_a_constant_series_has_narrow_quantiles(tmp_path, framework):
     frame = noisy()
     frame["sold"] = frame["sold"].where(frame["item"] != "calm", 7.0)
     found = ahead(trained(tmp_path, framework, frame), "calm")
@@ -107,7 +107,7 @@ def test_a_series_that_never_moves_is_sure_of_itself(tmp_path, framework):
 
 
 @FRAMEWORKS
-def test_without_a_request_nothing_is_added(tmp_path, framework):
+def test_without_requested_quantiles_there_are_none(tmp_path, framework):
     made, output, done, evaluation = trained(tmp_path, framework, noisy(), quantiles=())
     assert "quantiles.json" not in done.files
     assert not {"pinball", "coverage"} & set(evaluation.metrics)
@@ -115,12 +115,12 @@ def test_without_a_request_nothing_is_added(tmp_path, framework):
 
 
 @FRAMEWORKS
-def test_series_that_are_too_short_to_tell_any_are_refused(tmp_path, framework):
-    with pytest.raises(DataError, match=r"spec\.forecast\.quantiles are told by; give longer series"):
+def test_series_too_short_for_quantiles_are_refused(tmp_path, framework):
+    with pytest.raises(DataError, match=r"no series is long enough .*spec\.forecast\.quantiles"):
         trained(tmp_path, framework, noisy(days=3), data={"validation": {"minPoints": 2}})
 
 
-def test_the_network_as_onnx_answers_the_same(tmp_path):
+def test_the_onnx_network_predicts_the_same(tmp_path):
     import onnxruntime
 
     framework, output, _, evaluation = trained(tmp_path, "Torch", noisy())
@@ -130,7 +130,7 @@ def test_the_network_as_onnx_answers_the_same(tmp_path):
     assert max_difference(evaluation.golden.outputs, decode) < 1e-4
 
 
-def test_beyond_the_horizon_they_widen(tmp_path):
+def test_quantiles_widen_beyond_the_horizon(tmp_path):
     found = ahead(trained(tmp_path, "Torch", noisy()), "wild", days=56)
     width = (found["quantile:0.9"] - found["quantile:0.1"]).to_numpy()
     assert width[55] == pytest.approx(2 * width[13])
@@ -144,8 +144,8 @@ LEVELS = st.lists(st.floats(1e-6, 1 - 1e-6), min_size=1, max_size=8, unique=True
 def windows_of(errors):
     known = np.tile([1.0, 3.0], 10)
     times = np.arange(len(errors)).astype("datetime64[D]")
-    actual, said, naive = 5.0 + np.array(errors), np.full(len(errors), 5.0), np.zeros(len(errors))
-    return [Forecast("a", times, actual, said, naive, known, 2, np.arange(len(known)))]
+    actual, predicted, naive = 5.0 + np.array(errors), np.full(len(errors), 5.0), np.zeros(len(errors))
+    return [Forecast("a", times, actual, predicted, naive, known, 2, np.arange(len(known)))]
 
 
 @given(
@@ -165,12 +165,12 @@ def test_quantiles_never_cross_and_are_never_below_the_floor(errors, levels, ask
     assert (found >= floor).all()
 
 
-def test_each_step_has_its_own_errors_and_those_next_to_it():
+def test_the_offsets_of_a_step_use_its_errors_and_those_of_near_steps():
     near = np.arange(-49.0, 50.0)
     far = 10 * near
     made = ErrorQuantiles.of((0.05, 0.5, 0.95), 30, windows_of([*near, *far]), np.repeat([1, 30], 99))
     moves = usual_move(np.arange(20), np.tile([1.0, 3.0], 10), 2)
-    assert moves == 2, "never unlike a season before, so one step counts"
+    assert moves == 2, "it repeats each season exactly, so one step counts"
     assert made.offsets[[0, 14]].ravel() == pytest.approx([-22.5, 0, 22.5] * 2)
     assert made.offsets[[15, 29]].ravel() == pytest.approx([-225, 0, 225] * 2)
 
@@ -183,7 +183,7 @@ def test_what_was_saved_is_read_back(tmp_path):
     assert found.offsets.tolist() == made.offsets.tolist()
 
 
-def test_their_metrics():
+def test_metrics_of_quantiles():
     actual = np.array([1.0, 2.0, 9.0, 4.0])
     found = np.array([[0.0, 2.0], [0.0, 2.0], [0.0, 2.0], [6.0, 8.0]])
     scores = quantile_scores(actual, found, (0.25, 0.75))

@@ -56,6 +56,6 @@ def test_types_of_the_signature() -> None:
     assert [column.type for column in signature.inputs] == ["long", "double", "boolean", "datetime", "string", "string"]
 
 
-def test_a_table_too_wide_for_an_object_has_no_signature_there() -> None:
+def test_a_table_with_too_many_columns_has_no_signature() -> None:
     wide = pd.DataFrame([[0.0] * 257], columns=[f"c{number}" for number in range(257)])
     assert signature_of(Golden(wide, pd.DataFrame({"prediction": [1.0]}))) is None

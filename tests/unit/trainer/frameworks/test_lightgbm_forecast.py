@@ -1,4 +1,4 @@
-"""LightGBM forecasts: one model of all series, asked within its horizon."""
+"""LightGBM forecasts: one model of all series, for requests within its horizon."""
 
 import dataclasses
 import json
@@ -49,7 +49,7 @@ def trained(folder, frame, **spec):
     return framework, dataset, context, done, framework.evaluate(dataset, done, context)
 
 
-def test_a_saved_model_answers_as_the_trained_one(tmp_path):
+def test_a_saved_model_predicts_like_the_trained_one(tmp_path):
     framework, dataset, context, done, found = trained(tmp_path, daily())
     assert (done.series.total, done.series.trained, done.series.fallback) == (2, 2, 0)
     assert done.formats == ("lightgbm-forecast",)
@@ -69,7 +69,7 @@ def test_a_saved_model_answers_as_the_trained_one(tmp_path):
     assert json.loads((context.output / "model.json").read_text())["horizon"] == 7
 
 
-def test_the_baseline_is_that_of_every_framework(tmp_path):
+def test_the_baseline_is_the_seasonal_naive_forecast(tmp_path):
     _, dataset, _, _, found = trained(tmp_path, daily())
     values = dataset.frame["y"].to_numpy()
     for one in dataset.series:
@@ -90,18 +90,18 @@ def test_the_same_data_gives_the_same_files(tmp_path):
     assert bodies[0] == bodies[1]
 
 
-def test_the_holdout_does_not_change_what_is_forecast_for_it(tmp_path):
+def test_the_holdout_does_not_change_its_forecast(tmp_path):
     frame = daily(["apple"])
     forecasts = []
-    for name, sold in (("as it was", frame["sold"]), ("turned", frame["sold"].where(frame.index < 143, 21.0))):
+    for name, sold in (("original", frame["sold"]), ("changed", frame["sold"].where(frame.index < 143, 21.0))):
         (tmp_path / name).mkdir()
         *_, found = trained(tmp_path / name, frame.assign(sold=sold))
         forecasts.append(found.holdout["predicted"].tolist())
     assert forecasts[0] == forecasts[1]
 
 
-def test_a_forecast_stands_in_for_the_lags_that_lie_ahead(tmp_path):
-    """Asked for the last step alone, for all, or the other way round: the answer is the same."""
+def test_forecasts_replace_the_lags_of_future_steps(tmp_path):
+    """The forecast of a step is the same if it is requested alone, with all others, or in another order."""
     framework, _, context, _, _ = trained(tmp_path, daily())
     model = framework.load(context.output)
     days = pd.date_range("2025-10-29", periods=7)
@@ -109,8 +109,8 @@ def test_a_forecast_stands_in_for_the_lags_that_lie_ahead(tmp_path):
     together = framework.predict(model, asked)["prediction"]
     assert np.isfinite(together).all()
     for row in (6, 13, 0):
-        alone = framework.predict(model, asked.iloc[[row]])["prediction"]
-        assert alone[0] == pytest.approx(together[row], rel=1e-9)
+        single = framework.predict(model, asked.iloc[[row]])["prediction"]
+        assert single[0] == pytest.approx(together[row], rel=1e-9)
     shuffled = framework.predict(model, asked.iloc[::-1].reset_index(drop=True))["prediction"]
     assert shuffled.tolist()[::-1] == pytest.approx(together.tolist(), rel=1e-9)
 
@@ -125,13 +125,13 @@ def test_a_forecast_stands_in_for_the_lags_that_lie_ahead(tmp_path):
         ({"day": ["soon"], "item": ["apple"]}, "is not a time"),
     ],
 )
-def test_what_cannot_be_answered_is_named(tmp_path, rows, words):
+def test_invalid_requests_are_named(tmp_path, rows, words):
     framework, _, context, _, _ = trained(tmp_path, daily())
     with pytest.raises(DataError, match=words):
         framework.predict(framework.load(context.output), pd.DataFrame(rows))
 
 
-def test_a_series_that_is_too_short_is_answered_by_the_seasonal_naive_model(tmp_path):
+def test_a_series_that_is_too_short_uses_the_seasonal_naive_model(tmp_path):
     short = daily(["new"], days=9, start="2025-10-20")
     frame = pd.concat([daily(["apple", "pear"]), short], ignore_index=True)
     framework, _, context, done, found = trained(
@@ -150,7 +150,7 @@ def test_too_short_series_are_counted(tmp_path):
         tmp_path, frame, data={"validation": {"minPoints": 5}}, forecast={"horizon": 3}
     )
     assert (done.series.total, done.series.trained, done.series.fallback) == (3, 2, 1)
-    assert "1 series are answered by the seasonal naive model" in done.warnings[0]
+    assert done.warnings[0].startswith("1 series use the seasonal naive model")
     asked = pd.DataFrame({"day": ["2025-10-29"], "item": ["new"]})
     prediction = framework.predict(framework.load(context.output), asked)["prediction"][0]
     assert prediction == short["sold"].iloc[0]
@@ -161,7 +161,7 @@ def test_series_that_are_all_too_short_are_refused(tmp_path):
         trained(tmp_path, daily(days=2), data={"validation": {"minPoints": 2}}, forecast={"horizon": 1})
 
 
-def test_counts_with_many_zeros_are_fitted_as_such_and_never_negative(tmp_path):
+def test_counts_with_many_zeros_use_tweedie_and_are_never_negative(tmp_path):
     random = np.random.default_rng(6)
     frame = daily(["a", "b", "c"])
     frame["sold"] = random.poisson(0.6, len(frame))
@@ -179,7 +179,7 @@ def test_the_objective_follows_the_metric(tmp_path, spec, expected):
     assert Fitter(dataset, context).parameters(context.config.spec.parameters or {})["objective"] == expected
 
 
-def test_missing_rows_are_filled_with_the_season_before_and_never_trained_on(tmp_path):
+def test_missing_rows_are_filled_with_the_previous_season_and_not_trained_on(tmp_path):
     assert filled(np.array([np.nan, 1, 2, 3, np.nan, np.nan]), 2)[1:].tolist() == [1, 2, 3, 2, 3]
     assert np.isnan(filled(np.array([np.nan, 1.0]), 2)[0])
     frame = daily(["apple"]).drop(index=[50, 51, 90])
@@ -190,7 +190,7 @@ def test_missing_rows_are_filled_with_the_season_before_and_never_trained_on(tmp
     assert np.isnan(fitter.rows.panel.values[[50, 51, 90]]).all()
 
 
-def test_covariates_that_are_known_ahead_are_features(tmp_path):
+def test_covariates_known_in_the_future_are_features(tmp_path):
     frame = daily(["apple"], days=200).drop(columns="item")
     rain = np.random.default_rng(7).uniform(0, 10, len(frame))
     frame["sold"] = 50 + 5 * rain
@@ -218,7 +218,7 @@ def test_covariates_that_are_known_ahead_are_features(tmp_path):
     assert np.isfinite(framework.predict(model, ahead.assign(**{"rain.mm": None}))["prediction"]).all()
 
 
-def test_hours_are_kept_in_utc_and_looked_at_by_the_clock_of_their_zone(tmp_path):
+def test_hours_are_stored_in_utc_with_calendar_features_of_their_zone(tmp_path):
     hours = pd.date_range("2026-03-20", periods=400, freq="h", tz="Europe/Paris")
     frame = pd.DataFrame({"day": [hour.isoformat() for hour in hours], "sold": 5.0 + hours.hour})
     framework, _, context, _, found = trained(
@@ -273,17 +273,17 @@ def test_shapes_are_tried_on_a_part_of_many_rows_and_the_rounds_found_on_all(tmp
     assert whole.trees.rounds == whole.rounds
 
 
-def test_far_lags_are_forecast_at_once_and_alike(tmp_path):
-    """Asked for one step after the other, each with its own horizon, the trees say the same."""
+def test_far_lags_are_forecast_in_one_call(tmp_path):
+    """The forecast of a step is the same for any number of requested steps."""
     _, dataset, context = prepare(tmp_path, daily(), forecast={"horizon": 14})
     fitter = Fitter(dataset, context)
     parameters = {**fitter.parameters(FEW_TREES), "num_iterations": 20}
     far = next(one for one in fitter.shapes(parameters) if one.nearest >= 14)
     trees = fitter.fit(far, fitter.splits, parameters, lambda *_: None)
     state = fitter.rows.state(far, fitter.rows.holdouts())
-    at_once = trees.forecast(state, 14, None)
+    whole = trees.forecast(state, 14, None)
     for steps in (1, 5, 14):
-        np.testing.assert_array_equal(trees.forecast(state, steps, None), at_once[:, :steps])
+        np.testing.assert_array_equal(trees.forecast(state, steps, None), whole[:, :steps])
     near = next(one for one in fitter.shapes(parameters) if one.nearest == 1)
     assert near.nearest < far.nearest
 
@@ -303,11 +303,11 @@ def test_a_search_scores_windows_before_the_holdout(tmp_path):
     changed = dataclasses.replace(dataset, frame=dataset.frame.copy())
     for one in dataset.series:
         changed.frame.loc[one.split : one.stop - 1, "y"] = 1e6
-    again = framework.tunable(changed, context).score({"num_iterations": 20, "num_leaves": 7}, lambda *_: None)
-    assert again == pytest.approx(first)
+    second = framework.tunable(changed, context).score({"num_iterations": 20, "num_leaves": 7}, lambda *_: None)
+    assert second == pytest.approx(first)
 
 
-def test_a_trial_may_be_given_up(tmp_path):
+def test_a_trial_can_be_given_up(tmp_path):
     framework, dataset, context = prepare(tmp_path, daily())
 
     class GiveUpError(Exception):

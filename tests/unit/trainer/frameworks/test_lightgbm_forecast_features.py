@@ -1,4 +1,4 @@
-"""What LightGBM's forecasts see of a series: the same as mlforecast shows, and nothing that comes later."""
+"""The features of LightGBM forecasts: equal to those of mlforecast, and without values of later steps."""
 
 import lightgbm
 import numpy as np
@@ -50,7 +50,7 @@ def test_features_of_one_step_are_those_of_mlforecast(alias, far):
             np.testing.assert_allclose(next_features(history, feature_spec)[0], together[step], rtol=1e-5)
 
 
-def test_no_feature_sees_its_own_step_or_what_comes_after():
+def test_no_feature_uses_its_own_or_a_later_step():
     values = np.random.default_rng(2).random(200)
     feature_spec = near_features(frequency_of("D"), [200], span_days=200, regressors=())
     before = past_features(panel_of([values]), 7, feature_spec, threads=1)
@@ -61,7 +61,7 @@ def test_no_feature_sees_its_own_step_or_what_comes_after():
         np.testing.assert_array_equal(before[: step + 1], after[: step + 1])
 
 
-def test_a_far_spec_sees_nothing_nearer_than_the_horizon():
+def test_a_far_spec_only_uses_lags_from_the_horizon_on():
     near = near_features(frequency_of("D"), [400], span_days=400, regressors=())
     far = far_features(near, 7, 28, [400])
     assert min(*far.lags, *(one.lag for one in far.windows)) == 28
@@ -71,19 +71,19 @@ def test_a_far_spec_sees_nothing_nearer_than_the_horizon():
     assert [far.names[one.base] for one in bases_of(far, 7)] == ["mean_7x1_lag_28", "lag_28"]
 
 
-def test_the_walk_is_that_of_mlforecast():
+def test_a_recursive_forecast_equals_that_of_mlforecast():
     random = np.random.default_rng(3)
     values = [10 + np.sin(np.arange(size)) + random.random(size) for size in (120, 90)]
     panel = panel_of(values)
     feature_spec = FeatureSpec((1, 2, 7), (Window(1, 1, 7), Window(7, 7, 2)), (), (), shortest=8)
     table = pd.DataFrame({"unique_id": panel.numbers(), "ds": panel.steps, "y": panel.values})
-    theirs = MLForecast(
+    reference = MLForecast(
         models=[lightgbm.LGBMRegressor(n_estimators=20, verbosity=-1, n_jobs=1)],
         freq=1,
         lags=[1, 2, 7],
         lag_transforms={1: [RollingMean(7, min_samples=1)], 7: [SeasonalRollingMean(7, 2, min_samples=1)]},
     ).fit(table, static_features=[])
-    expected = theirs.predict(10)["LGBMRegressor"].to_numpy().reshape(2, 10)
+    expected = reference.predict(10)["LGBMRegressor"].to_numpy().reshape(2, 10)
     ends = np.array([119, 89]).astype("datetime64[D]").astype("datetime64[ns]")
     history = np.full((2, 30), np.nan)
     history[0], history[1] = values[0][-30:], values[1][-30:]
@@ -97,7 +97,7 @@ def test_the_walk_is_that_of_mlforecast():
         np.empty((2, 0)),
         np.empty((2, 0, 0)),
     )
-    trees = Trees(theirs.models_["LGBMRegressor"].booster_, feature_spec, frequency_of("D"), Clock())
+    trees = Trees(reference.models_["LGBMRegressor"].booster_, feature_spec, frequency_of("D"), Clock())
     np.testing.assert_allclose(trees.forecast(state, 10, None), expected, rtol=1e-9)
 
 

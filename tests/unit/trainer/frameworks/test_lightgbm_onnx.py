@@ -1,4 +1,4 @@
-"""LightGBM's second form: trees with numbers, text and gaps answer in onnxruntime as they do in LightGBM."""
+"""The ONNX export of LightGBM: onnxruntime makes the same predictions with numbers, text and missing values."""
 
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def exported(folder: Path, task: str, target: str, **parameters: Any) -> tuple[E
         ("Classification", "three", {}),
     ],
 )
-def test_every_row_gets_the_same_answer(tmp_path: Path, task: str, target: str, parameters: dict[str, Any]) -> None:
+def test_every_row_has_the_same_prediction(tmp_path: Path, task: str, target: str, parameters: dict[str, Any]) -> None:
     made, framework, model, frame = exported(tmp_path, task, target, **parameters)
     assert (made.file, made.warning) == (MODEL_FILE, None)
     second = framework.to_onnx(model)
@@ -63,14 +63,14 @@ def test_every_row_gets_the_same_answer(tmp_path: Path, task: str, target: str, 
     pd.testing.assert_frame_equal(found, expected, atol=1e-4)
 
 
-def test_its_only_output_has_as_many_rows_as_were_asked(tmp_path: Path) -> None:
+def test_its_only_output_has_any_number_of_rows(tmp_path: Path) -> None:
     *_, framework, model, _ = exported(tmp_path, "Classification", "two")
     outputs = onnx.load_from_string(framework.to_onnx(model).body).graph.output
     assert [output.name for output in outputs] == ["probabilities"]
     assert not outputs[0].type.tensor_type.shape.dim[0].dim_value
 
 
-def test_what_the_converter_gets_wrong_is_left_out(tmp_path: Path) -> None:
+def test_a_wrong_conversion_is_left_out(tmp_path: Path) -> None:
     made, *_ = exported(tmp_path, "Regression", "y", linear_tree=True)
     assert made.file is None
     assert made.warning is not None
@@ -78,7 +78,7 @@ def test_what_the_converter_gets_wrong_is_left_out(tmp_path: Path) -> None:
     assert not (tmp_path / "output" / MODEL_FILE).exists()
 
 
-def test_classes_that_are_asked_one_by_one_share_a_whole(tmp_path: Path) -> None:
+def test_probabilities_of_multiclassova_sum_to_one(tmp_path: Path) -> None:
     _, framework, model, frame = exported(tmp_path, "Classification", "three", objective="multiclassova")
     predictions = framework.predict(model, frame).filter(like="probability:")
     assert predictions.sum(axis=1).to_numpy() == pytest.approx(1)
@@ -106,7 +106,7 @@ def test_a_time_in_seconds_is_too_fine_for_single_precision(tmp_path: Path) -> N
     assert "need a higher precision than the single precision of ONNX" in made.warning
 
 
-def test_all_held_out_rows_and_the_extremes_of_each_column_are_asked(tmp_path: Path) -> None:
+def test_the_proof_has_all_held_out_rows_and_the_extremes_of_each_column(tmp_path: Path) -> None:
     config = job(write(tmp_path, table()[["a", "kind", "gaps", "y"]].to_csv(index=False)))
     dataset = dataset_of(config, tmp_path)
     rows = proof_rows(dataset)

@@ -1,4 +1,4 @@
-"""The same machines with other words for their failures: equal models, and the positive class is named everywhere."""
+"""Equal data with other names of the classes: the models are equal, and notes and files name the positive class."""
 
 import json
 
@@ -18,7 +18,7 @@ FRAMEWORKS = pytest.mark.parametrize("framework", list(QUICK))
 
 
 def machines(no="0", yes="1", rows=3000, share=0.06):
-    """Return machines of which a small share fails, more often the warmer they are."""
+    """Return a table of machines. A small share of them fails, and warm ones fail more often."""
     random = np.random.default_rng(3)
     heat, load = random.normal(0, 1, rows), random.normal(0, 1, rows)
     risk = 1.6 * heat + load + random.logistic(0, 0.8, rows)
@@ -28,7 +28,7 @@ def machines(no="0", yes="1", rows=3000, share=0.06):
 
 
 def judged(folder, framework, frame, data=None, **spec):
-    # Each machine is a group of its own: who is held out depends on its number, never on the words of the target.
+    # Each machine is one group, so the split depends on its number and not on the names of the classes.
     requested = {"group": "machine", "features": ["heat", "load"], **(data or {})}
     config = job(
         write(folder, frame.to_csv(index=False)),
@@ -47,7 +47,7 @@ def judged(folder, framework, frame, data=None, **spec):
 
 @FRAMEWORKS
 @pytest.mark.parametrize(("no", "yes"), [("nein", "ja"), ("ok", "defekt"), ("legit", "fraud")])
-def test_the_words_for_the_classes_change_no_number(tmp_path, framework, no, yes):
+def test_the_names_of_the_classes_do_not_change_the_metrics(tmp_path, framework, no, yes):
     metrics = []
     for name, words in (("numbers", ("0", "1")), ("words", (no, yes))):
         (tmp_path / name).mkdir()
@@ -55,7 +55,7 @@ def test_the_words_for_the_classes_change_no_number(tmp_path, framework, no, yes
         metrics.append(found.metrics)
         assert dataset.positive_class == words[1]
     assert metrics[0] == metrics[1]
-    assert 0.2 < metrics[1]["recall"] < 1, "of the failures, not of the many that run"
+    assert 0.2 < metrics[1]["recall"] < 1, "the recall of the failures, not of the majority class"
     assert metrics[1]["baseline_average_precision"] < 0.12
     rows = dataset.frame.iloc[dataset.parts.test]
     predictions = made.predict(made.load(context.output / "judged"), rows[["heat", "load"]])
@@ -71,12 +71,12 @@ def test_the_other_class_can_be_the_positive_one(tmp_path):
     )
     assert (dataset.classes, dataset.positive_class) == (("ja", "nein"), "nein")
     assert found.metrics["recall"] > 0.9
-    assert "of 'nein', called from 0.5 on: spec.threshold.value" in found.notes[0]
+    assert "'nein' from probability 0.5: spec.threshold.value" in found.notes[0]
     assert json.loads((context.output / "model.json").read_text())["threshold_by"] == "spec.threshold.value"
 
 
 @FRAMEWORKS
-def test_a_wanted_recall_finds_more_failures_than_a_wanted_precision(tmp_path, framework):
+def test_a_required_recall_finds_more_failures_than_a_required_precision(tmp_path, framework):
     found = {}
     for name, requested in (("recall", {"minRecall": 0.95}), ("precision", {"minPrecision": 0.6})):
         (tmp_path / name).mkdir()
@@ -109,5 +109,5 @@ def test_balanced_classes_are_cut_at_one_half(tmp_path, framework):
 def test_a_threshold_for_three_classes_is_refused(tmp_path, framework):
     frame = machines()
     frame["failure"] = pd.cut(frame["heat"], 3, labels=["cold", "warm", "hot"])
-    with pytest.raises(ConfigError, match=r"spec\.threshold needs a target of two classes, and column 'failure' has 3"):
+    with pytest.raises(ConfigError, match=r"spec\.threshold .*two classes.* column 'failure' has 3"):
         judged(tmp_path, framework, frame, threshold={"minRecall": 0.9})

@@ -1,4 +1,4 @@
-"""Prophet: one model per series on several processes, each beside the seasonal naive model, saved and read back."""
+"""Prophet: one model per series in several processes, compared with the seasonal naive model, saved and loaded."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def prepare(folder, frame, *, workers=1, stop=lambda: False, **spec):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_saved_model_answers_as_the_trained_one(tmp_path, workers):
+def test_a_saved_model_predicts_like_the_trained_one(tmp_path, workers):
     framework, dataset, context = prepare(tmp_path, daily(), workers=workers, forecast={"horizon": 14})
     trained = framework.train(dataset, context)
     found = framework.evaluate(dataset, trained, context)
@@ -106,7 +106,7 @@ def test_a_failed_fit_falls_back_to_the_seasonal_naive_model(tmp_path):
     assert fallback_at(record, future).tolist() == [(len(times) + i) % 7 for i in range(7)]
 
 
-def test_demand_is_never_forecast_below_zero(tmp_path):
+def test_forecasts_of_demand_are_never_negative(tmp_path):
     times = np.arange("2025-01-01", "2025-12-01", dtype="datetime64[D]").astype("datetime64[ns]")
     values = np.maximum(0.0, 300.0 - np.arange(len(times)))
     outcome = fit_series(Task("a", times, values, 28, 0, fit_spec(tmp_path)))
@@ -170,7 +170,7 @@ def test_wrong_specifications_are_named_before_data_is_read(spec, error, words):
     assert words in str(caught.value)
 
 
-def test_right_specifications_pass():
+def test_valid_specifications_pass():
     check(parameters={"seasonality_mode": "multiplicative"}, forecast={"horizon": 7, "holidaysCountry": "FR"})
 
 

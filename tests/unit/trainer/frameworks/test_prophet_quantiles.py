@@ -1,4 +1,4 @@
-"""Quantiles beside the forecasts: as wide as the noise, the same for the same seed, saved with every kind of model."""
+"""Quantiles of Prophet forecasts: as wide as the noise, reproducible, and saved with every kind of model."""
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,7 @@ def ask(trained, series, days=60):
     return framework.predict(framework.load(output), pd.DataFrame({"day": days, "item": series}))
 
 
-def test_every_kind_of_model_answers_them_in_order(trained):
+def test_every_kind_of_model_has_ordered_quantiles(trained):
     kinds = {outcome.name: outcome.kind for outcome in trained[2].model.outcomes}
     assert (kinds["prophet"], kinds["seasonal-naive"]) == ("prophet", "seasonal-naive")
     assert kinds["tsb"] in {"tsb", "imapa"}
@@ -50,30 +50,30 @@ def test_every_kind_of_model_answers_them_in_order(trained):
         assert list(found.columns) == ["prediction", "quantile:0.1", "quantile:0.5", "quantile:0.9"]
         assert (found["quantile:0.1"] <= found["quantile:0.5"]).all()
         assert (found["quantile:0.5"] <= found["quantile:0.9"]).all()
-        assert found.min(axis=None) >= 0, "nothing here was ever negative"
+        assert found.min(axis=None) >= 0, "the data has no negative values"
 
 
-def test_prophets_are_as_wide_as_the_noise(trained):
+def test_quantiles_of_prophet_are_as_wide_as_the_noise(trained):
     found = ask(trained, "prophet")
     width = (found["quantile:0.9"] - found["quantile:0.1"]).mean()
     assert width == pytest.approx(2 * 1.2816 * 4, rel=0.2)
     assert (found["quantile:0.5"] - found["prediction"]).abs().max() < 1
 
 
-def test_they_are_judged_on_rows_that_were_not_fitted(trained):
+def test_quantiles_are_evaluated_on_held_out_rows(trained):
     metrics = trained[3].metrics
     assert 0.6 <= metrics["coverage"] <= 1, "the lowest and the highest level are 0.1 and 0.9"
     assert 0 < metrics["pinball"] < metrics["mae"]
 
 
-def test_a_level_has_the_quantiles_of_what_it_is_missed_by(trained):
+def test_quantiles_of_a_level_are_those_of_the_demand(trained):
     found = ask(trained, "tsb")
     assert found["quantile:0.1"].iloc[0] == pytest.approx(np.quantile(SERIES["tsb"], 0.1))
     assert found["quantile:0.9"].iloc[0] == pytest.approx(np.quantile(SERIES["tsb"], 0.9))
     assert found.nunique().max() == 1
 
 
-def test_the_same_question_gets_the_same_answer_and_leaves_numpys_generator_alone(trained):
+def test_equal_requests_give_equal_quantiles_and_do_not_change_the_generator_of_numpy(trained):
     np.random.seed(11)
     first = ask(trained, "prophet")
     drawn = np.random.uniform()
@@ -82,7 +82,7 @@ def test_the_same_question_gets_the_same_answer_and_leaves_numpys_generator_alon
     pd.testing.assert_frame_equal(ask(trained, "prophet"), first)
 
 
-def test_they_are_saved_and_proven(trained):
+def test_quantiles_are_saved_with_the_model(trained):
     framework, output, _, evaluation = trained
     assert verify_saved_model(framework, output, evaluation.golden).max_difference < 1e-9
     names = [column.name for column in signature_of(evaluation.golden).outputs]

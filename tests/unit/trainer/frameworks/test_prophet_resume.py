@@ -1,4 +1,4 @@
-"""An attempt goes on where the last one ended: no series twice, and the files of an undisturbed run."""
+"""An attempt continues after the last one: it fits no series again, and gives the files of an uninterrupted run."""
 
 import dataclasses
 import hashlib
@@ -18,14 +18,14 @@ from trainyard_trainer.frameworks.workers.pieces import Finished, PieceWriter
 
 DAYS = pd.date_range("2025-06-01", periods=40)
 NAMES = [f"item {number:02d}" for number in range(10)]
-"""More than two workers are ever given at once: a stop always leaves some."""
+"""More series than two workers have at the same time, so a stop always leaves some unfinished."""
 
 
-class Kept:
+class MemoryCheckpoints:
     """Checkpoints in memory."""
 
     def __init__(self):
-        self.bodies = {"search": b"another room's"}
+        self.bodies = {"search": b"of another stage"}
 
     def get(self, name):
         return self.bodies.get(name)
@@ -37,9 +37,9 @@ class Kept:
         return sorted(self.bodies)
 
     def series(self):
-        """How often each series was left."""
-        lines = [line for name, body in self.bodies.items() if name.startswith(PREFIX) for line in body.splitlines()]
-        return Counter(json.loads(line)["name"] for line in lines)
+        """Return how often each series was saved."""
+        rows = [row for name, body in self.bodies.items() if name.startswith(PREFIX) for row in body.splitlines()]
+        return Counter(json.loads(row)["name"] for row in rows)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def prepared(tmp_path_factory):
 
 
 def run(prepared, folder, *, checkpoints, workers=1, until=None, wanted=None):
-    """Train; ``until`` so many series are done, then the pod is asked to end."""
+    """Train. After ``until`` finished series, the pod is asked to stop."""
     framework, dataset, config = prepared
     folder.mkdir(exist_ok=True)
     done = []
@@ -75,70 +75,72 @@ def run(prepared, folder, *, checkpoints, workers=1, until=None, wanted=None):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(prepared, tmp_path_factory):
-    return run(prepared, tmp_path_factory.mktemp("undisturbed"), checkpoints=Kept())
+def uninterrupted(prepared, tmp_path_factory):
+    return run(prepared, tmp_path_factory.mktemp("uninterrupted"), checkpoints=MemoryCheckpoints())
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_interruptions_anywhere_change_nothing_and_repeat_nothing(prepared, undisturbed, tmp_path, seed):
-    random, kept, attempts = np.random.default_rng(seed), Kept(), 0
+def test_interruptions_do_not_change_the_files_or_repeat_a_series(prepared, uninterrupted, tmp_path, seed):
+    random, checkpoints, attempts = np.random.default_rng(seed), MemoryCheckpoints(), 0
     while True:
         attempts += 1
-        assert attempts < 20, f"no end in sight: {kept.series()}"
+        assert attempts < 20, f"too many attempts: {checkpoints.series()}"
         more = int(random.integers(1, 4))
         try:
             found = run(
                 prepared,
                 tmp_path / str(attempts),
-                checkpoints=kept,
-                until=len(kept.series()) + more if attempts < 6 else None,
+                checkpoints=checkpoints,
+                until=len(checkpoints.series()) + more if attempts < 6 else None,
             )
             break
         except Interrupted:
-            assert len(kept.series()) > 0
-    assert kept.series() == Counter(NAMES), "each series once"
-    assert found[0] == undisturbed[0]
+            assert len(checkpoints.series()) > 0
+    assert checkpoints.series() == Counter(NAMES), "each series once"
+    assert found[0] == uninterrupted[0]
     assert dataclasses.replace(found[1], model=None, judged=None) == dataclasses.replace(
-        undisturbed[1], model=None, judged=None
+        uninterrupted[1], model=None, judged=None
     )
-    assert found[2].metrics == undisturbed[2].metrics
-    pd.testing.assert_frame_equal(found[2].golden.outputs, undisturbed[2].golden.outputs)
+    assert found[2].metrics == uninterrupted[2].metrics
+    pd.testing.assert_frame_equal(found[2].golden.outputs, uninterrupted[2].golden.outputs)
 
 
-def test_what_two_processes_have_begun_is_finished_and_kept(prepared, undisturbed, tmp_path):
-    kept = Kept()
+def test_started_series_of_two_processes_are_finished_and_saved(prepared, uninterrupted, tmp_path):
+    checkpoints = MemoryCheckpoints()
     with pytest.raises(Interrupted):
-        run(prepared, tmp_path / "1", checkpoints=kept, workers=2, until=1)
-    assert 2 <= len(kept.series()) < len(NAMES)
-    found = run(prepared, tmp_path / "2", checkpoints=kept, workers=2)
-    assert kept.series() == Counter(NAMES)
-    assert found[0] == undisturbed[0]
+        run(prepared, tmp_path / "1", checkpoints=checkpoints, workers=2, until=1)
+    assert 2 <= len(checkpoints.series()) < len(NAMES)
+    found = run(prepared, tmp_path / "2", checkpoints=checkpoints, workers=2)
+    assert checkpoints.series() == Counter(NAMES)
+    assert found[0] == uninterrupted[0]
 
 
-def test_shards_side_by_side_leave_what_the_whole_takes_up(prepared, undisturbed, tmp_path):
-    kept = Kept()
+def test_a_training_uses_the_finished_series_of_its_shards(prepared, uninterrupted, tmp_path):
+    checkpoints = MemoryCheckpoints()
     for shard in (0, 1):
         run(
             prepared,
             tmp_path / str(shard),
-            checkpoints=kept,
+            checkpoints=checkpoints,
             wanted=lambda name, shard=shard: int(name[-1]) % 2 == shard,
         )
-    before = dict(kept.bodies)
-    found = run(prepared, tmp_path / "whole", checkpoints=kept)
-    assert kept.bodies == before, "nothing was fitted again"
-    assert found[0] == undisturbed[0]
+    before = dict(checkpoints.bodies)
+    found = run(prepared, tmp_path / "whole", checkpoints=checkpoints)
+    assert checkpoints.bodies == before, "nothing was fitted again"
+    assert found[0] == uninterrupted[0]
 
 
-def test_a_piece_that_was_cut_off_costs_its_last_series(prepared, undisturbed, tmp_path):
-    kept = Kept()
-    run(prepared, tmp_path / "1", checkpoints=kept)
-    pieces = [name for name in kept.names() if name.startswith(PREFIX)]  # more than one on a slow machine
-    kept.bodies[pieces[-1]] = kept.bodies[pieces[-1]][:-200]
-    before = dict(kept.bodies)
-    found = run(prepared, tmp_path / "2", checkpoints=kept)
-    assert found[0] == undisturbed[0]
-    (added,) = (body for name, body in kept.bodies.items() if name.startswith(PREFIX) and before.get(name) != body)
+def test_a_truncated_piece_only_loses_its_last_series(prepared, uninterrupted, tmp_path):
+    checkpoints = MemoryCheckpoints()
+    run(prepared, tmp_path / "1", checkpoints=checkpoints)
+    pieces = [name for name in checkpoints.names() if name.startswith(PREFIX)]  # more than one on a slow machine
+    checkpoints.bodies[pieces[-1]] = checkpoints.bodies[pieces[-1]][:-200]
+    before = dict(checkpoints.bodies)
+    found = run(prepared, tmp_path / "2", checkpoints=checkpoints)
+    assert found[0] == uninterrupted[0]
+    (added,) = (
+        body for name, body in checkpoints.bodies.items() if name.startswith(PREFIX) and before.get(name) != body
+    )
     assert len(added.splitlines()) == 1
 
 
@@ -148,26 +150,26 @@ def finished(name):
     return Outcome(name, "tsb", b"\x00\xff", b"\x01", numbers, numbers[:2], failures, parameters, 3, 1, numbers, 0.1)
 
 
-def test_a_piece_is_left_every_fifty_series_and_every_ten_seconds(tmp_path):
-    kept, now = Kept(), [0.0]
-    writer = PieceWriter(kept, PREFIX, lambda: now[0])
+def test_a_piece_is_saved_every_fifty_series_and_every_ten_seconds(tmp_path):
+    checkpoints, now = MemoryCheckpoints(), [0.0]
+    writer = PieceWriter(checkpoints, PREFIX, lambda: now[0])
     for number in range(60):
         writer.add(f"{number}", outcome_fields(finished(f"{number}")))
-    assert len(kept.series()) == 50
+    assert len(checkpoints.series()) == 50
     now[0] = 10.0
     writer.add("one more", outcome_fields(finished("one more")))
-    assert len(kept.series()) == 61
+    assert len(checkpoints.series()) == 61
     writer.flush()
-    assert len(kept.names()) == 3, "and none is empty"
+    assert len(checkpoints.names()) == 3, "and none is empty"
 
 
-def test_an_outcome_comes_back_as_it_was(tmp_path):
-    kept = Kept()
-    writer = PieceWriter(kept, PREFIX)
+def test_an_outcome_is_read_back_unchanged(tmp_path):
+    checkpoints = MemoryCheckpoints()
+    writer = PieceWriter(checkpoints, PREFIX)
     name = "käse\u2028\n"
     writer.add(name, outcome_fields(finished(name)))
     writer.flush()
-    known = Finished(kept, PREFIX, tmp_path, NEEDED)
+    known = Finished(checkpoints, PREFIX, tmp_path, NEEDED)
     found, expected = vars(outcome_of(known.read(name))), vars(finished(name))
     assert {name: np.asarray(value).tolist() for name, value in found.items()} == {
         name: np.asarray(value).tolist() for name, value in expected.items()

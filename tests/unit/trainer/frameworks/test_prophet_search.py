@@ -1,4 +1,4 @@
-"""The search of each series: within its space and its budget, the default first, then what the last version found."""
+"""The search of each series, within its space and budget: first the default, then the set of the last version."""
 
 import dataclasses
 import time
@@ -19,10 +19,10 @@ DAYS = pd.date_range("2025-06-01", periods=84)
 STEP = np.arange(len(DAYS))
 WAVE = np.sin(STEP * 2 * np.pi / 7)
 NOISE = np.random.default_rng(3).standard_normal(len(STEP))
-"""Without any, a fit takes seconds: its error has no smallest value."""
+"""Without noise, a fit takes seconds, because its error has no minimum."""
 
 GROWING = (10 + STEP) * (1 + 0.8 * WAVE) + NOISE
-"""Its week grows with its level: only ``multiplicative`` follows."""
+"""The weekly season grows with the level, so only ``multiplicative`` fits."""
 
 NOISY = 30 + 9 * WAVE + NOISE
 
@@ -38,16 +38,18 @@ def task_of(folder, *, space=None, seconds=600.0, values=GROWING, **more):
     return Task("a", DAYS.to_numpy(), values, 7, 0, fit_spec, **more)
 
 
-def test_the_default_comes_first_then_what_the_last_version_found(tmp_path):
-    alone = fit_series(task_of(tmp_path, trials=1))
-    assert (alone.parameters, alone.trials) == ({}, 1)
+def test_the_default_is_first_then_the_set_of_the_last_version(tmp_path):
+    first = fit_series(task_of(tmp_path, trials=1))
+    assert (first.parameters, first.trials) == ({}, 1)
     previous = {"seasonality_mode": "multiplicative"}
-    again = fit_series(task_of(tmp_path, trials=2, previous=previous))
-    assert (again.parameters, again.trials) == (previous, 2)
-    assert '\\"seasonality_mode\\": \\"multiplicative\\"' in str(read_record(again.record)["model"]).replace('"', '\\"')
+    second = fit_series(task_of(tmp_path, trials=2, previous=previous))
+    assert (second.parameters, second.trials) == (previous, 2)
+    assert '\\"seasonality_mode\\": \\"multiplicative\\"' in str(read_record(second.record)["model"]).replace(
+        '"', '\\"'
+    )
 
 
-def test_a_search_finds_what_is_better_and_ends_when_nothing_gets_better(tmp_path):
+def test_a_search_finds_a_better_set_and_ends_without_an_improvement(tmp_path):
     outcome = fit_series(task_of(tmp_path, space=MODE, trials=100))
     assert outcome.kind == "prophet"
     assert outcome.parameters == {"seasonality_mode": "multiplicative"}
@@ -58,7 +60,7 @@ def test_a_search_finds_what_is_better_and_ends_when_nothing_gets_better(tmp_pat
     assert errors[0] < errors[1]
 
 
-def test_the_same_seed_searches_alike_and_never_sees_the_holdout(tmp_path):
+def test_a_search_is_reproducible_and_does_not_use_the_holdout(tmp_path):
     others = np.concatenate([GROWING[:-7], GROWING[-7:] * 9])
     found = [fit_series(task_of(tmp_path, values=values, trials=3)) for values in (GROWING, GROWING, others)]
     assert found[0].record == found[1].record
@@ -66,25 +68,25 @@ def test_the_same_seed_searches_alike_and_never_sees_the_holdout(tmp_path):
     assert found[0].forecast.tolist() == found[2].forecast.tolist()
 
 
-def test_sets_that_are_worse_on_the_first_fold_are_given_up(tmp_path):
+def test_sets_that_are_worse_on_the_first_fold_are_pruned(tmp_path):
     space = {"seasonality_prior_scale": {"type": "Float", "low": 1e-4, "high": 10.0, "log": True, "default": 10.0}}
     outcome = fit_series(task_of(tmp_path, space=space, values=NOISY, trials=12))
     assert 0 < outcome.pruned < outcome.trials
 
 
-def test_a_set_that_prophet_refuses_is_reported_and_ends_nothing(tmp_path):
+def test_an_invalid_set_is_reported_and_the_search_continues(tmp_path):
     space = {"growth": {"choices": ["linear", "wild"]}}
     outcome = fit_series(task_of(tmp_path, space=space, values=NOISY, trials=6))
     assert outcome.kind == "prophet"
     assert "growth" in outcome.failures["search"]
 
 
-def test_time_that_is_over_leaves_the_default(tmp_path):
+def test_without_time_the_default_is_used(tmp_path):
     outcome = fit_series(task_of(tmp_path, seconds=0.0, values=NOISY, trials=50))
     assert (outcome.kind, outcome.parameters, outcome.trials) == ("prophet", None, 0)
 
 
-def test_a_series_takes_its_share_of_the_time_and_no_more(tmp_path):
+def test_a_search_ends_after_the_share_of_time_of_its_series(tmp_path):
     begin = time.monotonic()
     wide = {"changepoint_prior_scale": {"type": "Float", "low": 0.001, "high": 0.5}}
     outcome = fit_series(task_of(tmp_path, space=wide, seconds=100.0, share=200.0, trials=1000))
@@ -111,7 +113,7 @@ def prepare(folder, names=("apple", "pear"), workers=1, **spec):
     return framework_for(config), dataset_of(config, folder), context_of(config, folder, workers=workers)
 
 
-def test_a_job_tells_what_it_found_for_each_series(tmp_path):
+def test_a_job_returns_the_best_set_of_each_series(tmp_path):
     search = {"space": MODE, "adaptiveTrials": {"High": 3}}
     framework, dataset, context = prepare(tmp_path, workers=2, search=search)
     context = dataclasses.replace(context, previous=Tuned({}, {"pear": {"seasonality_mode": "multiplicative"}}))
@@ -135,7 +137,7 @@ def test_without_a_search_nothing_is_searched(tmp_path):
         ({"search": {"space": {"growth": {"type": "Float"}}}}, "spec.search.space.growth.low"),
         (
             {"search": {"space": MODE}, "parameters": {"seasonality_mode": "additive"}},
-            "sets all that spec.search would look for (seasonality_mode)",
+            "spec.parameters sets all parameters of spec.search (seasonality_mode)",
         ),
     ],
 )

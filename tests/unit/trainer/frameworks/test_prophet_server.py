@@ -14,7 +14,7 @@ spec = TrainingJobSpec.model_validate({
 """
 
 
-def said(code, workers=2, series="'product'"):
+def output_of(code, workers=2, series="'product'"):
     program = SPEC.replace("WORKERS", str(workers)).replace("SERIES", series) + code
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -24,7 +24,7 @@ def said(code, workers=2, series="'product'"):
 @pytest.mark.parametrize(
     ("workers", "series", "starts"), [(2, "'product'", "True"), (1, "'product'", "False"), (2, "None", "False")]
 )
-def test_it_starts_early_for_many_series_and_without_pandas_in_the_trainer(workers, series, starts):
+def test_it_starts_early_for_many_series_without_pandas_in_the_trainer(workers, series, starts):
     code = (
         "import sys\n"
         "from trainyard_trainer.frameworks.registry import start_early\n"
@@ -32,13 +32,13 @@ def test_it_starts_early_for_many_series_and_without_pandas_in_the_trainer(worke
         "from multiprocessing import forkserver\n"
         "print(forkserver._forkserver._forkserver_pid is not None, 'pandas' in sys.modules)\n"
     )
-    assert said(code, workers, series) == [starts, "False"]
+    assert output_of(code, workers, series) == [starts, "False"]
 
 
-def test_a_ctrl_c_while_it_imports_is_answered_by_the_trainer_alone():
+def test_only_the_trainer_handles_ctrl_c_during_its_imports():
     code = (
         "import os, signal\n"
-        # A shell that runs the tests in the background hands SIGINT down as ignored.
+        # If a shell runs the tests in the background, it starts them with SIGINT ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
         "from multiprocessing import forkserver, get_context\n"
@@ -50,7 +50,7 @@ def test_a_ctrl_c_while_it_imports_is_answered_by_the_trainer_alone():
         "    print(pool.submit(os.getppid).result() == server)\n"
         "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
     )
-    assert said(code) == ["True", "True"]
+    assert output_of(code) == ["True", "True"]
 
 
 LOADED = """
@@ -67,15 +67,15 @@ def loaded():
 """
 
 
-def test_its_workers_have_what_they_need_and_one_without_statsforecast_is_replaced():
+def test_its_workers_have_the_libraries_they_need():
     code = (
         f"{LOADED}\n"
         "start_early(spec); loaded()\n"
         "start(search=False); loaded()\n"
         "start(search=False, intermittent=True); loaded()\n"
     )
-    assert said(code) == ["x--", "x--", "x-x"]
+    assert output_of(code) == ["x--", "x--", "x-x"]
 
 
-def test_its_workers_have_the_search_where_one_is_asked_for():
-    assert said(f"{LOADED}\nstart(search=True); loaded()\n") == ["xx-"]
+def test_its_workers_have_optuna_for_a_search():
+    assert output_of(f"{LOADED}\nstart(search=True); loaded()\n") == ["xx-"]

@@ -1,4 +1,4 @@
-"""What makes fits cheaper changes nothing in them: each shortcut beside the long way."""
+"""Faster fits of Prophet have the same results: each shortcut is compared with plain Prophet."""
 
 import subprocess
 import sys
@@ -46,28 +46,28 @@ def reported(outcomes):
 
 
 @pytest.mark.parametrize("demands", [DEMANDS, DEMANDS[:1], DEMANDS[:3]], ids=len)
-def test_two_workers_yield_what_one_does(tmp_path, demands):
+def test_two_workers_give_the_same_results_as_one(tmp_path, demands):
     one = reported(fit_all(fit_series, tasks(tmp_path, demands), 1, lambda: False, tmp_path))
     assert reported(fit_all(fit_series, tasks(tmp_path, demands), 2, lambda: False, tmp_path)) == one
     assert [name for name, *_ in one] == [f"series {number}" for number in range(len(demands))]
 
 
-def test_a_fit_is_prophets_own(tmp_path):
+def test_a_fit_is_equal_to_that_of_plain_prophet(tmp_path):
     task = tasks(tmp_path)[0]
     bare = quiet_prophet().Prophet(uncertainty_samples=0, **seasonalities(199, frequency_of("D")))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         bare.fit(pd.DataFrame({"ds": DAYS, "y": task.values}), seed=1)
-    mine = fit(task, slice(None), frequency_of("D"), {})
-    assert prophet_record(mine, None)["model"] == quiet_prophet().serialize.model_to_json(bare)
+    fitted = fit(task, slice(None), frequency_of("D"), {})
+    assert prophet_record(fitted, None)["model"] == quiet_prophet().serialize.model_to_json(bare)
 
 
 def test_cmdstan_reads_the_same_bytes(tmp_path):
-    handed = {}
+    received = {}
 
     class Backend:
         def optimize(self, *, data, inits, **options):
-            handed.update(data=data, inits=inits, options=options)
+            received.update(data=data, inits=inits, options=options)
 
     numbers = {
         "T": np.int64(3),
@@ -79,11 +79,11 @@ def test_cmdstan_reads_the_same_bytes(tmp_path):
     FilesWritten(Backend(), tmp_path).optimize(data=numbers, inits={"k": np.float64(1.5)}, seed=3)
     for name, content in (("data", numbers), ("inits", {"k": 1.5})):
         stanio.write_stan_json(str(tmp_path / "expected"), content)
-        assert Path(handed[name]).read_bytes() == (tmp_path / "expected").read_bytes()
-    assert handed["options"] == {"seed": 3}
+        assert Path(received[name]).read_bytes() == (tmp_path / "expected").read_bytes()
+    assert received["options"] == {"seed": 3}
 
 
-def test_prophet_comes_without_matplotlib_and_leaves_it_to_others():
+def test_prophet_is_imported_without_matplotlib():
     code = (
         "import sys; from trainyard_trainer.frameworks.prophet.series import quiet_prophet; quiet_prophet()\n"
         "print('matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules)\n"

@@ -1,4 +1,4 @@
-"""How good the models are on real data sets, in absolute figures. The data lies beside the checkout."""
+"""The quality of the models on real data sets, in absolute numbers. The data is in a folder next to the checkout."""
 
 import os
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.data
 
 
 @pytest.fixture(autouse=True)
-def _data_is_there():
+def _require_data():
     if REAL_DATA.is_dir():
         return
     if os.environ.get("CI") == "true":
@@ -30,7 +30,7 @@ def evaluate(folder, path, **spec):
 
 
 def test_machine_failures_of_ai4i(tmp_path):
-    """On average over holdouts: one of them has some 70 failures, and its luck is worth 0.02 of the AUC."""
+    """The mean over several holdouts, because one holdout has about 70 failures, and its AUC varies by 0.02."""
     metrics = []
     for seed in range(6):
         (tmp_path / str(seed)).mkdir()
@@ -76,7 +76,7 @@ def test_bikes_per_hour_by_time(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "horizon", "skill"), [("wp_log_peyton_manning", 28, 0.1), ("retail_sales", 12, 0.0)])
-def test_prophets_own_examples(tmp_path, name, horizon, skill):
+def test_examples_of_prophet(tmp_path, name, horizon, skill):
     found, _ = evaluate(
         tmp_path, REAL_DATA / f"prophet_example_{name}.csv", task="Forecast", forecast={"horizon": horizon}
     )
@@ -97,8 +97,8 @@ def test_gaps_in_temperatures_of_yosemite(tmp_path):
 
 
 @pytest.mark.parametrize(("framework", "parameters"), [("LightGBM", {}), ("Torch", {"epochs": 40, "device": "cpu"})])
-def test_nine_of_ten_quarters_lie_between_the_quantiles(tmp_path, framework, parameters):
-    """The holdouts are 2,432 rows of 304 series, of which the quantiles have seen nothing."""
+def test_nine_of_ten_quarters_are_between_the_quantiles(tmp_path, framework, parameters):
+    """The holdouts are 2,432 rows of 304 series, which were not used for the quantiles."""
     frame = pd.read_csv(REAL_DATA / "australia_tourism.csv")
     frame["key"] = frame["Region"] + "/" + frame["Purpose"]
     frame[["date_time", "key", "Trips"]].to_csv(tmp_path / "trips.csv", index=False)

@@ -1,4 +1,4 @@
-"""Torch on tables: networks learn, are judged beside a baseline, and answer from their saved form without Torch."""
+"""Torch on tables: networks learn, are compared with a baseline, and predict from their files without Torch."""
 
 import dataclasses
 import json
@@ -48,7 +48,7 @@ def prepared(folder, *, task="Regression", target="y", parameters=QUICK, **spec)
         ("Classification", "third", {"auc", "f1", "accuracy", "precision", "recall", "skill"}),
     ],
 )
-def test_a_saved_network_answers_as_the_trained_one(tmp_path, task, target, expected):
+def test_a_saved_network_predicts_like_the_trained_one(tmp_path, task, target, expected):
     framework, dataset, context = prepared(tmp_path, task=task, target=target)
     trained = framework.train(dataset, context)
     found = framework.evaluate(dataset, trained, context)
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path):
     assert bodies[0] != bodies[2]
 
 
-def test_what_was_never_seen_counts_as_missing_and_wrong_input_is_named(tmp_path):
+def test_unseen_values_count_as_missing_and_wrong_input_is_named(tmp_path):
     framework, dataset, context = prepared(tmp_path, parameters=QUICK | {"epochs": 2})
     framework.train(dataset, context)
     model = framework.load(context.output)
@@ -100,7 +100,7 @@ def test_what_was_never_seen_counts_as_missing_and_wrong_input_is_named(tmp_path
     assert predictions[0] == predictions[1]
     assert predictions.notna().all()
     far = pd.DataFrame({"shop": ["north"] * 2, "x [m]": [1e6, 1e9]})
-    assert framework.predict(model, far)["prediction"].nunique() == 1, "beyond all that was seen nothing changes"
+    assert framework.predict(model, far)["prediction"].nunique() == 1, "values far beyond the training data are clipped"
     with pytest.raises(DataError, match="lacks the feature 'shop'"):
         framework.predict(model, pd.DataFrame({"x [m]": [1]}))
     with pytest.raises(DataError, match="must hold numbers"):
@@ -108,7 +108,7 @@ def test_what_was_never_seen_counts_as_missing_and_wrong_input_is_named(tmp_path
 
 
 @pytest.mark.parametrize("left_out", ["shop", "x [m]"])
-def test_tables_of_numbers_alone_and_of_texts_alone(tmp_path, left_out):
+def test_tables_with_only_numbers_or_only_texts(tmp_path, left_out):
     exclude = ["third", "big", left_out]
     framework, dataset, context = prepared(tmp_path, data={"exclude": exclude}, parameters=QUICK | {"epochs": 2})
     trained = framework.train(dataset, context)
@@ -116,7 +116,7 @@ def test_tables_of_numbers_alone_and_of_texts_alone(tmp_path, left_out):
     assert max_difference(golden.outputs, framework.predict(framework.load(context.output), golden.inputs)) < 1e-5
 
 
-def test_the_exported_network_is_proven(tmp_path):
+def test_the_exported_network_predicts_the_same(tmp_path):
     framework, dataset, context = prepared(tmp_path, task="Classification", target="third")
     trained = framework.train(dataset, context)
     golden = framework.evaluate(dataset, trained, context).golden
@@ -142,7 +142,7 @@ def test_a_saved_network_needs_no_torch(tmp_path):
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "20"
 
 
-def test_a_search_sees_the_validation_part_at_every_epoch(tmp_path):
+def test_a_search_reports_the_metric_of_the_validation_part_after_each_epoch(tmp_path):
     framework, dataset, context = prepared(tmp_path, task="Classification", target="big")
     tunable = framework.tunable(dataset, context)
     reported = []
@@ -167,14 +167,14 @@ def test_a_stop_ends_the_training(tmp_path):
 
 
 @pytest.mark.parametrize("task", ["Regression", "Forecast"])
-def test_a_search_begins_with_what_is_taken_without_one(task):
+def test_the_defaults_of_a_search_are_those_without_a_search(task):
     parameters = {"Regression": torch_parameters.tabular, "Forecast": torch_parameters.forecast}[task]({})
     found = defaults_of(parse(torch_parameters.space(task)))
     assert found == {name: parameters.model_dump(mode="json")[name] for name in found}
     assert set(found) == {"hidden", "dropout", "learning_rate", "weight_decay"}
 
 
-class Kept(dict):
+class MemoryCheckpoints(dict):
     """Checkpoints in memory."""
 
     def put(self, name, body):
@@ -185,26 +185,26 @@ class Kept(dict):
 
 
 @pytest.mark.parametrize(("steps", "left", "first"), [(30, "torch/epoch", "judged"), (85, "torch/final", "final")])
-def test_an_interrupted_job_ends_with_the_files_of_an_undisturbed_one(tmp_path, steps, left, first):
+def test_an_interrupted_job_gives_the_files_of_an_uninterrupted_one(tmp_path, steps, left, first):
     parameters = QUICK | {"epochs": 6}
     framework, dataset, context = prepared(tmp_path, parameters=parameters)
     framework.train(dataset, context)
-    undisturbed = bodies_below(context.output)
-    asked, kept = iter(range(1000)), Kept()
-    stopped = dataclasses.replace(context, checkpoints=kept, stop=lambda: next(asked) > steps)
+    uninterrupted = files_in(context.output)
+    asked, checkpoints = iter(range(1000)), MemoryCheckpoints()
+    stopped = dataclasses.replace(context, checkpoints=checkpoints, stop=lambda: next(asked) > steps)
     with pytest.raises(Interrupted, match="epoch"):
         framework.train(dataset, stopped)
-    assert kept.names() == [left]
+    assert checkpoints.names() == [left]
     seen = []
     resumed = dataclasses.replace(
-        context, checkpoints=kept, output=tmp_path / "again", progress=lambda *each: seen.append(each[1])
+        context, checkpoints=checkpoints, output=tmp_path / "resumed", progress=lambda *each: seen.append(each[1])
     )
     framework.train(dataset, resumed)
-    assert f"{first} model: epoch 1" not in seen, "what was finished is not done again"
-    assert bodies_below(resumed.output) == undisturbed
+    assert f"{first} model: epoch 1" not in seen, "finished work is not repeated"
+    assert files_in(resumed.output) == uninterrupted
 
 
-def bodies_below(folder):
+def files_in(folder):
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
@@ -219,7 +219,7 @@ def check(**spec):
             {"parameters": {"hiden": [3]}},
             "spec.parameters.hiden is not a parameter of Torch with task Regression; did you",
         ),
-        ({"parameters": {"zzzz": 1}}, "there are hidden, dropout"),
+        ({"parameters": {"zzzz": 1}}, "known: hidden, dropout"),
         ({"parameters": {"input_size": 9}}, "not a parameter of Torch with task Regression"),
         ({"parameters": {"seed": 9}}, "spec.split.seed"),
         ({"parameters": {"hidden": [0]}}, "spec.parameters.hidden[0]"),
@@ -231,7 +231,7 @@ def check(**spec):
         ({"search": {"space": {"hiden": {"choices": [[3]]}}}}, "spec.search.space.hiden"),
         ({"objective": {"metric": "maee"}}, "maee"),
         ({"task": "Forecast", "parameters": {"input_size": "long"}}, "spec.parameters.input_size"),
-        ({"task": "Forecast", "split": {"strategy": "Random"}}, "would let a forecast see the future"),
+        ({"task": "Forecast", "split": {"strategy": "Random"}}, "spec.split.strategy Random"),
         ({"task": "Forecast", "forecast": {"horizon": 3, "holidaysCountry": "ZZ"}}, "has no known holidays"),
     ],
 )
@@ -245,9 +245,11 @@ def test_one_hidden_layer_may_be_a_number(tmp_path):
     assert check(parameters={"hidden": 8}).name == "Torch"
 
 
-def test_without_torch_the_image_is_named():
+def test_without_torch_the_message_names_the_image():
     code = (
         "import sys\nsys.modules['torch'] = None\nfrom tests.unit.trainer.frameworks.test_torch import check\ncheck()\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "Unsupported: this image has no Torch: name one that has in spec.image" in ended.stderr
+    assert "Unsupported: this image has no Torch" in ended.stderr
+    assert "spec.image" in ended.stderr
+    assert "trainer.imageByFramework.Torch" in ended.stderr

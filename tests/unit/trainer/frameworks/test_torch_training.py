@@ -1,4 +1,4 @@
-"""The training loop: the same weights after any interruption, early stopping, and the device that is there."""
+"""The training loop: the same weights after any interruption, early stopping, and the selection of the device."""
 
 import math
 
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 PLAN = Plan(learning_rate=0.01, weight_decay=1e-3, batch_size=16, epochs=6, patience=6, seed=3, identity="this one")
 
 
-class Line:
+class LinearLesson:
     """A network with dropout that learns y = 2x on a few points."""
 
     def __init__(self):
@@ -37,7 +37,7 @@ class Line:
         return torch.cat([parameter.detach().flatten() for parameter in self.network.parameters()])
 
 
-class Kept(dict):
+class MemoryCheckpoints(dict):
     """Checkpoints in memory."""
 
     def put(self, name, body):
@@ -47,37 +47,37 @@ class Kept(dict):
         return sorted(self)
 
 
-def undisturbed():
-    line = Line()
-    return fit(line, PLAN, Watch(), CPU), line.weights
+def uninterrupted():
+    lesson = LinearLesson()
+    return fit(lesson, PLAN, Watch(), CPU), lesson.weights
 
 
 @pytest.mark.parametrize("stopped_at", [0, 1, 7, 8, 20, 34])
 def test_an_attempt_after_a_stop_ends_with_the_same_weights(stopped_at):
-    course, weights = undisturbed()
-    checkpoints, line = Kept(), Line()
-    with pytest.raises(Interrupted, match="the next attempt goes on with it"):
-        fit(line, PLAN, Watch(stop=lambda: line.steps >= stopped_at, checkpoints=checkpoints), CPU)
+    course, weights = uninterrupted()
+    checkpoints, lesson = MemoryCheckpoints(), LinearLesson()
+    with pytest.raises(Interrupted, match=r"stopped in epoch \d+; the next attempt"):
+        fit(lesson, PLAN, Watch(stop=lambda: lesson.steps >= stopped_at, checkpoints=checkpoints), CPU)
     assert checkpoints.names() == [CHECKPOINT]
-    next_attempt = Line()
+    next_attempt = LinearLesson()
     found = fit(next_attempt, PLAN, Watch(checkpoints=checkpoints), CPU)
     assert found == course
     assert torch.equal(next_attempt.weights, weights)
-    per_epoch = math.ceil(line.examples / PLAN.batch_size)
+    per_epoch = math.ceil(lesson.examples / PLAN.batch_size)
     assert next_attempt.steps == per_epoch * (PLAN.epochs - stopped_at // per_epoch), "whole epochs are not repeated"
 
 
-def test_an_attempt_after_a_kill_goes_on_from_the_last_checkpoint():
-    course, weights = undisturbed()
-    checkpoints, seconds = Kept(), iter(range(0, 1000, 6))
+def test_an_attempt_after_a_kill_continues_from_the_last_checkpoint():
+    course, weights = uninterrupted()
+    checkpoints, seconds = MemoryCheckpoints(), iter(range(0, 1000, 6))
 
     def die(epoch, *_):
         if epoch == 5:
             raise MemoryError
 
     with pytest.raises(MemoryError):
-        fit(Line(), PLAN, Watch(seen=die, checkpoints=checkpoints, clock=lambda: float(next(seconds))), CPU)
-    next_attempt = Line()
+        fit(LinearLesson(), PLAN, Watch(seen=die, checkpoints=checkpoints, clock=lambda: float(next(seconds))), CPU)
+    next_attempt = LinearLesson()
     assert fit(next_attempt, PLAN, Watch(checkpoints=checkpoints), CPU) == course
     assert torch.equal(next_attempt.weights, weights)
     assert 0 < next_attempt.steps < 7 * PLAN.epochs
@@ -86,20 +86,20 @@ def test_an_attempt_after_a_kill_goes_on_from_the_last_checkpoint():
 def test_checkpoints_are_bounded_in_time():
     put = []
 
-    class Counting(Kept):
+    class Counting(MemoryCheckpoints):
         def put(self, name, body):
             put.append((name, body))
 
-    fit(Line(), PLAN, Watch(checkpoints=Counting(), clock=lambda: 0.0), CPU)
+    fit(LinearLesson(), PLAN, Watch(checkpoints=Counting(), clock=lambda: 0.0), CPU)
     assert put == [], "no ten seconds have passed"
 
 
-def test_a_checkpoint_of_something_else_is_not_taken_up():
-    checkpoints, line = Kept(), Line()
+def test_a_checkpoint_of_another_training_is_not_used():
+    checkpoints, lesson = MemoryCheckpoints(), LinearLesson()
     with pytest.raises(Interrupted):
-        fit(line, PLAN, Watch(stop=lambda: line.steps >= 20, checkpoints=checkpoints), CPU)
+        fit(lesson, PLAN, Watch(stop=lambda: lesson.steps >= 20, checkpoints=checkpoints), CPU)
     other = Plan(**{**PLAN.__dict__, "identity": "another"})
-    fresh = Line()
+    fresh = LinearLesson()
     fit(fresh, other, Watch(checkpoints=checkpoints), CPU)
     assert fresh.steps == 7 * PLAN.epochs
 
@@ -107,23 +107,23 @@ def test_a_checkpoint_of_something_else_is_not_taken_up():
 def test_the_best_epoch_is_kept_and_patience_ends_the_training():
     losses = iter([0.5, 0.3, 0.4, 0.6, 0.7, 0.1])
 
-    class Reporter(Line):
+    class Reporter(LinearLesson):
         def judge(self):
             self.seen = [*getattr(self, "seen", []), self.weights]
             return next(losses)
 
-    line = Reporter()
-    course = fit(line, Plan(**{**PLAN.__dict__, "patience": 3}), Watch(), CPU)
+    lesson = Reporter()
+    course = fit(lesson, Plan(**{**PLAN.__dict__, "patience": 3}), Watch(), CPU)
     assert (course.epochs, course.best, course.loss, course.warnings) == (5, 2, 0.3, ())
-    assert torch.equal(line.weights, line.seen[1])
+    assert torch.equal(lesson.weights, lesson.seen[1])
 
 
-def test_a_loss_that_is_no_number_names_the_learning_rate():
-    class Broken(Line):
+def test_a_loss_that_is_not_finite_names_the_learning_rate():
+    class Broken(LinearLesson):
         def judge(self):
             return math.nan
 
-    with pytest.raises(ConfigError, match=r"epoch 1 .* lower learning_rate than 0.01"):
+    with pytest.raises(ConfigError, match=r"epoch 1;.* lower learning_rate than 0\.01"):
         fit(Broken(), PLAN, Watch(), CPU)
 
 
@@ -157,36 +157,36 @@ def fails(device):
         ("cuda", ASKED, ("cuda",), "cuda"),
     ],
 )
-def test_the_device_that_is_there(requested, accelerator, gpus, device):
+def test_the_device_is_selected(requested, accelerator, gpus, device):
     found = on_device(requested, accelerator, works, gpus=gpus)
     assert (found.made, found.device, found.warnings) == (device, device, ())
 
 
 @pytest.mark.parametrize(
-    ("requested", "accelerator", "gpus", "work", "said"),
+    ("requested", "accelerator", "gpus", "work", "words"),
     [
-        ("Auto", WITH_FALLBACK, (), works, "no GPU device is there"),
-        ("cuda", None, (), works, "no cuda device is there (Torch finds none)"),
-        ("cuda", WITH_FALLBACK, ("mps",), works, "no cuda device is there (Torch finds mps)"),
+        ("Auto", WITH_FALLBACK, (), works, "no GPU device (Torch finds none)"),
+        ("cuda", None, (), works, "no cuda device (Torch finds none)"),
+        ("cuda", WITH_FALLBACK, ("mps",), works, "no cuda device (Torch finds mps)"),
         ("Auto", None, ("cuda",), fails, "the cuda device failed: CUDA out of memory. Tried to allocate 2 GiB;"),
         ("Auto", WITH_FALLBACK, ("cuda",), fails, "out of memory"),
     ],
 )
-def test_a_gpu_that_fails_gives_way_to_the_cpu(requested, accelerator, gpus, work, said):
+def test_the_cpu_replaces_a_gpu_that_is_missing_or_fails(requested, accelerator, gpus, work, words):
     found = on_device(requested, accelerator, work, gpus=gpus)
     assert (found.made, found.device) == ("cpu", "cpu")
     (warning,) = found.warnings
-    assert said in warning
+    assert words in warning
     assert warning.endswith("trained on the CPU instead")
 
 
 @pytest.mark.parametrize(("gpus", "work"), [((), works), (("cuda",), fails)])
-def test_a_gpu_that_is_insisted_on(gpus, work):
+def test_a_required_gpu_that_is_missing_or_fails_is_an_error(gpus, work):
     with pytest.raises(Unsupported, match=r"spec.accelerator.fallback is None; set it to CPU"):
         on_device("Auto", ASKED, work, gpus=gpus)
 
 
-def test_a_fault_of_ours_is_not_taken_for_the_gpus():
+def test_an_internal_error_is_not_a_failure_of_the_gpu():
     def wrong(_):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
@@ -196,7 +196,7 @@ def test_a_fault_of_ours_is_not_taken_for_the_gpus():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 def test_a_real_gpu_learns():
-    line = Line()
+    lesson = LinearLesson()
     device = torch.device("cuda")
-    line.network, line.x = line.network.to(device), line.x.to(device)
-    assert fit(line, PLAN, Watch(), device).best == PLAN.epochs
+    lesson.network, lesson.x = lesson.network.to(device), lesson.x.to(device)
+    assert fit(lesson, PLAN, Watch(), device).best == PLAN.epochs

@@ -1,4 +1,4 @@
-"""A framework to search with: it predicts the mean times a factor; the best one is 2.5, its own is 1."""
+"""A framework for searches: it predicts the mean times a factor. The best factor is 2.5, and the default is 1."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,12 +15,12 @@ REFUSED = 3.9
 
 
 def nothing(_: int) -> None:
-    """Let the trial go on."""
+    """Do nothing, so that the trial continues."""
 
 
 @dataclass
 class Factor:
-    """The search of it, on the validation row."""
+    """The searchable model, evaluated on the validation row."""
 
     dataset: Dataset
     context: Context

@@ -1,4 +1,4 @@
-"""The words of a search space: what they mean, and one clear sentence for each mistake."""
+"""The format of a search space: valid values, and one message for each error."""
 
 import optuna
 import pytest
@@ -17,7 +17,7 @@ WORDS = {
 }
 
 
-def test_what_is_suggested_lies_in_the_space() -> None:
+def test_suggestions_are_in_the_space() -> None:
     space = parse(WORDS)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     for _ in range(50):
@@ -35,14 +35,14 @@ def test_a_true_choice_is_not_the_number_one() -> None:
     assert inside({"flag": True}, space) == {"flag": True}
 
 
-def test_only_known_values_inside_the_ranges_are_taken_over() -> None:
+def test_only_valid_values_of_the_space_are_kept() -> None:
     space = parse(WORDS)
     earlier = {"num_leaves": 300, "learning_rate": 0.1, "depth": 3, "boosting": "rf", "unknown": 1, "layers": [128, 64]}
     assert inside(earlier, space) == {"learning_rate": 0.1, "layers": [128, 64]}
     assert inside({"num_leaves": 8.5, "learning_rate": "fast", "share": 0.3, "depth": True}, space) == {}
 
 
-def test_defaults_are_those_that_are_said() -> None:
+def test_only_explicit_defaults_are_returned() -> None:
     assert defaults_of(parse(WORDS)) == {"num_leaves": 31}
     assert defaults_of(parse({"layers": {"choices": [None, 1], "default": None}})) == {"layers": None}
 
@@ -50,14 +50,14 @@ def test_defaults_are_those_that_are_said() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (3, "is 3; write {type: Int, low: 1, high: 9} or {choices: [..]}"),
+        (3, "must not be 3; write {type: Int, low: 1, high: 9} or {choices: [..]}"),
         ({"low": 1, "high": 2}, "type is missing; write Int or Float with low and high, or choices"),
         ({"type": "int", "low": 1, "high": 2}, 'type is "int"; write Int or Float with low and high, or choices'),
-        ({"type": "Int", "low": 3, "high": 2}, "low 3 is above high 2; exchange them"),
-        ({"type": "Int", "low": 0, "high": 2, "log": True}, "log needs low at least 1, it is 0"),
-        ({"type": "Float", "low": 0, "high": 2, "log": True}, "log needs low above 0, it is 0.0"),
+        ({"type": "Int", "low": 3, "high": 2}, "low 3 is above high 2"),
+        ({"type": "Int", "low": 0, "high": 2, "log": True}, "log needs a low of at least 1, but it is 0"),
+        ({"type": "Float", "low": 0, "high": 2, "log": True}, "log needs a low above 0, but it is 0.0"),
         ({"type": "Int", "low": 1, "high": 9, "log": True, "step": 2}, "log and step exclude each other"),
-        ({"type": "Int", "low": 1, "high": 9, "step": 3}, "high 9 is no whole number of steps 3 above low 1"),
+        ({"type": "Int", "low": 1, "high": 9, "step": 3}, "high 9 is not a whole number of steps 3 above low 1"),
         ({"type": "Int", "low": 1, "high": 9, "step": 0}, ".step: Input should be greater than or equal to 1"),
         ({"type": "Int", "low": 1.5, "high": 9}, ".low: Input should be a valid integer"),
         ({"type": "Int", "low": 1}, ".high: is required"),
@@ -66,18 +66,17 @@ def test_defaults_are_those_that_are_said() -> None:
         ({"type": "Float", "low": 0, "high": 1, "lgo": True}, ".lgo: unknown field"),
         ({"choices": []}, ".choices: List should have at least 1 item"),
         ({"choices": "gbdt"}, ".choices: Input should be a valid list"),
-        ({"choices": [{"a": 1}]}, ".choices: must be texts, numbers, true, false, null or lists of these"),
-        ({"choices": ["a", "b", "a"]}, 'choices holds "a" twice; keep one'),
-        ({"choices": ["a"], "default": "b"}, 'default "b" is none of the choices'),
+        ({"choices": [{"a": 1}]}, ".choices: values must be text, numbers, true, false, null or lists of these"),
+        ({"choices": ["a", "b", "a"]}, 'choices contains "a" twice'),
+        ({"choices": ["a"], "default": "b"}, 'default "b" is not one of the choices'),
         ({"choices": ["a"], "low": 1}, ".low: unknown field"),
     ],
 )
 def test_a_mistake_is_reported_in_one_message(words: object, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse({"depth": words})
-    said = str(caught.value)
-    assert said.startswith("spec.search.space.depth")
-    assert message in said
+    assert str(caught.value).startswith("spec.search.space.depth")
+    assert message in str(caught.value)
 
 
 def test_an_empty_space_is_refused_and_all_mistakes_are_reported() -> None:

@@ -1,4 +1,4 @@
-"""A search: what comes first, when it ends, and that an interrupted one goes on as if nothing had been."""
+"""A search: its first sets, its end, and the same result after an interruption."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ RULES = Rules(trials=20, seconds=600, goal="Minimize", seed=42, patience=100)
 
 
 def bowl(parameters: Mapping[str, Any], report: Report) -> float:
-    """The nearer to x = 2, n = 10, down, the better; the default is x = 8."""
+    """The best set is x = 2, n = 10, down. The default is x = 8."""
     loss = (parameters.get("x", 8.0) - 2) ** 2 + math.log(parameters.get("n", 50) / 10) ** 2
     loss += 5 * (parameters.get("way", "up") == "up")
     for step in range(3):
@@ -35,14 +35,14 @@ def quick(trial: Trial) -> Trial:
 
 
 def test_the_default_comes_first_then_what_was_given() -> None:
-    before = {"x": 1.0, "n": 9}
-    found = search(SPACE, replace(RULES, trials=4), bowl, first=[{}, before])
-    assert [trial.parameters for trial in found.trials[:2]] == [{}, before]
+    previous = {"x": 1.0, "n": 9}
+    found = search(SPACE, replace(RULES, trials=4), bowl, first=[{}, previous])
+    assert [trial.parameters for trial in found.trials[:2]] == [{}, previous]
     assert all(set(trial.parameters) == {"x", "n", "way"} for trial in found.trials[2:])
     assert [trial.number for trial in found.trials] == [0, 1, 2, 3]
 
 
-def test_it_finds_better_than_the_default_and_gives_up_bad_sets() -> None:
+def test_it_improves_on_the_default_and_prunes_bad_sets() -> None:
     found = search(SPACE, replace(RULES, trials=40), bowl)
     default = found.trials[0].value
     assert default is not None
@@ -52,13 +52,13 @@ def test_it_finds_better_than_the_default_and_gives_up_bad_sets() -> None:
     assert len(found.trials) == 40
 
 
-def test_more_is_better_where_the_goal_says_so() -> None:
+def test_the_goal_maximize_selects_the_largest_value() -> None:
     found = search(SPACE, replace(RULES, goal="Maximize"), lambda p, report: 1 - bowl(p, report) / 100)
     assert found.best.value == max(trial.value for trial in found.trials if trial.value is not None)
 
 
 @pytest.mark.parametrize("done", [0, 1, 2, 3, 7, 15, 20])
-def test_a_search_taken_up_ends_as_an_undisturbed_one(done: int) -> None:
+def test_a_resumed_search_has_the_result_of_an_uninterrupted_one(done: int) -> None:
     tried: list[int] = []
     whole = search(SPACE, RULES, bowl, first=[{}, {"x": 1.0}])
     history = [Trial.model_validate_json(trial.model_dump_json()) for trial in whole.trials[:done]]
@@ -72,28 +72,28 @@ def test_another_seed_tries_other_sets_and_huge_ones_are_fine() -> None:
     assert [t.parameters for t in one.trials[1:]] != [t.parameters for t in other.trials[1:]]
 
 
-def test_it_stops_when_nothing_gets_better() -> None:
+def test_it_stops_without_an_improvement() -> None:
     def flat(parameters: Mapping[str, Any], report: Report) -> float:
         return 10.0 if not parameters else 9.95 + parameters["x"] / 1000
 
     found = search(SPACE, replace(RULES, patience=PATIENCE), flat)
     assert len(found.trials) == MINIMUM
-    assert found.best.number > 0  # better by less than what counts as progress is still better
+    assert found.best.number > 0  # an improvement below GAIN still counts for the best set
 
 
-def test_progress_keeps_it_going() -> None:
+def test_it_continues_while_the_loss_improves() -> None:
     values = iter([100.0 * 0.9**n for n in range(30)])
     found = search(SPACE, replace(RULES, trials=30, patience=PATIENCE), lambda *_: next(values))
     assert len(found.trials) == 30
 
 
-def test_a_percent_of_an_area_is_a_percent_of_what_is_missing_to_one() -> None:
+def test_gains_of_a_maximized_metric_are_relative_to_one_minus_its_value() -> None:
     values = iter([1 - 0.03 * 0.95**n for n in range(15)])
     rules = replace(RULES, trials=15, goal="Maximize", patience=PATIENCE)
     assert len(search(SPACE, rules, lambda *_: next(values)).trials) == 15
 
 
-def test_a_refused_set_counts_as_failed_and_the_search_goes_on() -> None:
+def test_an_invalid_set_counts_as_failed_and_the_search_continues() -> None:
     def picky(parameters: Mapping[str, Any], report: Report) -> float:
         if parameters.get("way") == "up":
             raise ConfigError("way up is closed")
@@ -101,19 +101,19 @@ def test_a_refused_set_counts_as_failed_and_the_search_goes_on() -> None:
 
     found = search(SPACE, RULES, picky)
     messages = {trial.message for trial in found.trials if trial.outcome == "Failed"}
-    assert messages == {"way up is closed", "its metric is nan"}
+    assert messages == {"way up is closed", "the metric is nan"}
     assert found.count("Complete") + found.count("Failed") + found.count("Pruned") == 20
 
 
-def test_all_failed_is_one_clear_message() -> None:
+def test_a_search_without_a_scored_set_is_an_error() -> None:
     def refuse(parameters: Mapping[str, Any], report: Report) -> float:
         raise ConfigError("no such thing")
 
-    with pytest.raises(ConfigError, match="none of 3 parameter sets could be scored; the first: no such thing;"):
+    with pytest.raises(ConfigError, match=r"spec\.search: none of 3 .*no such thing"):
         search(SPACE, replace(RULES, trials=3), refuse)
 
 
-def test_a_fault_of_ours_is_not_a_failed_set() -> None:
+def test_an_internal_error_is_not_a_failed_set() -> None:
     def broken(parameters: Mapping[str, Any], report: Report) -> float:
         raise KeyError("x")
 
@@ -121,7 +121,7 @@ def test_a_fault_of_ours_is_not_a_failed_set() -> None:
         search(SPACE, RULES, broken)
 
 
-def test_the_same_set_is_not_fitted_twice() -> None:
+def test_an_equal_set_is_not_fitted_again() -> None:
     fitted: list[str] = []
 
     def note(parameters: Mapping[str, Any], report: Report) -> float:
@@ -134,7 +134,7 @@ def test_the_same_set_is_not_fitted_twice() -> None:
     assert len(found.trials) == 20
 
 
-def test_time_ends_it_between_sets_and_within_one_but_never_before_one_is_complete() -> None:
+def test_the_time_limit_ends_it_after_at_least_one_complete_set() -> None:
     spent = [Trial(number=0, parameters={}, outcome="Complete", value=1.0, seconds=700.0)]
     assert len(search(SPACE, RULES, bowl, history=spent).trials) == 1
     assert len(search(SPACE, replace(RULES, seconds=0), bowl).trials) == 1

@@ -91,8 +91,8 @@ def _selected(header: Sequence[str], wanted: Wanted, folders: dict[str, str]) ->
         if any(any(character.isalpha() for character in name) for name in header):
             raise
         raise DataError(
-            f"{error}. Its first line looks like a row: if it has no line with names, set data.csv.header to Absent; "
-            "the columns are then called column1, column2, ..."
+            f"{error}. The first line of the file looks like a row. If the file has no header line, set "
+            "data.csv.header to Absent; the columns are then named column1, column2, ..."
         ) from error
 
 

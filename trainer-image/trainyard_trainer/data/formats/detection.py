@@ -95,9 +95,9 @@ def _compression(file: File) -> Literal["gz", "zst"] | None:
 def _refuse_foreign(head: bytes) -> None:
     for mark, what in _FOREIGN.items():
         if head.startswith(mark):
-            raise DataError(f"it is {what}; save the table as CSV, Parquet or JSON lines")
+            raise DataError(f"the file is {what}; save the table as CSV, Parquet or JSON lines")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGE):
-        raise DataError("it is a web page and no table; check the address, it may ask for a login")
+        raise DataError("the file is a web page, not a table; check the address, and whether it needs a login")
 
 
 def _format_of_text(head: bytes, file: File) -> Format:
@@ -106,7 +106,5 @@ def _format_of_text(head: bytes, file: File) -> Format:
         return "JsonLines"
     if not text or b"\x00" in head:
         known = ", ".join(SUFFIXES)
-        raise ConfigError(
-            f"{file.uri}: its format is known neither by its name ({known}) nor by its content; set data.format"
-        )
+        raise ConfigError(f"{file.uri}: neither the name ({known}) nor the content shows the format; set data.format")
     return "Csv"

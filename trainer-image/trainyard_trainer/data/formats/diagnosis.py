@@ -48,14 +48,14 @@ def diagnose(file: IO[bytes], dialect: Written) -> str | None:
                     return f"a quoted field opens in line {opened} and never closes; add the missing quotation mark"
                 if row and row != [end] and len(row) != len(dialect.header):
                     return (
-                        f"line {start} has {len(row)} fields where the header has {len(dialect.header)}; "
+                        f"line {start} has {len(row)} fields, but the header has {len(dialect.header)}; "
                         f"separator {dialect.separator!r}"
                     )
                 start = reader.line_num + 1
         except _BadBytesError as error:
             return str(error)
         except csv.Error as error:
-            return f"the field that opens in line {start} cannot be read ({error}); is a quotation mark missing?"
+            return f"the field that opens in line {start} cannot be read ({error}); look for a missing quotation mark"
     return None
 
 

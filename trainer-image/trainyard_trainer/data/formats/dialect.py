@@ -88,7 +88,7 @@ class Dialect:
 
     def describe(self) -> str:
         """Return the dialect as text for the report."""
-        separator = {"\t": "tab", BLANKS: "blanks"}.get(self.separator, repr(self.separator))
+        separator = {"\t": "tab", BLANKS: "spaces"}.get(self.separator, repr(self.separator))
         words = [f"separator {separator}", f"decimal sign {self.decimal!r}", f"encoding {self.encoding}", *self.notes]
         return f"CSV: {', '.join(words)}"
 
@@ -137,7 +137,7 @@ def detect(head: bytes, *, complete: bool, given: Given | None = None, expected:
     lines = _lines(head, encoding=given.encoding, complete=complete)
     above = _blank(lines, given.skip_lines or 0)
     if above == len(lines):
-        raise DataError("the file is empty: it needs a line with the names of the columns and rows below it")
+        raise DataError("the file is empty; it needs a header line with column names, and rows below it")
     separator = given.separator
     if (mark := _EXCEL_MARK.fullmatch(lines[above])) is not None and above + 1 < len(lines):
         separator, above = separator or mark[1], _blank(lines, above + 1)
@@ -177,9 +177,9 @@ class _Writing:
         body = rows[1:] if self.has_header else rows
         names, notes = self._names(first, body)
         if comment:
-            notes.append(f"lines that begin with {comment!r} are no rows")
+            notes.append(f"lines that begin with {comment!r} are comments")
         if self.above:
-            notes.append(f"{self.above} lines above")
+            notes.append(f"{self.above} lines skipped at the top")
         signs: dict[str | None, Decimal] = {".": ",", ",": "."}
         decimal, sure = _decimal(body)
         requested = self.given.decimal or signs.get(self.given.thousands)
@@ -215,7 +215,7 @@ class _Writing:
     def _names(self, first: list[str], body: list[list[str]]) -> tuple[list[str], list[str]]:
         """Return the names of the columns, and notes about them."""
         if not self.has_header:
-            return [f"column{index + 1}" for index in range(len(first))], ["no line with names"]
+            return [f"column{index + 1}" for index in range(len(first))], ["no header line"]
         names, notes = tidy_names(first, self.expected), []
         widths = {len(row) for row in body}
         if widths == {len(names) + 1} and len(body) > 1 and len({row[0] for row in body}) == len(body):

@@ -23,7 +23,7 @@ def diagnose(file: IO[bytes]) -> str | None:
         except ValueError as error:
             return _no_json(raw, number, error)
         if not isinstance(row, dict):
-            return f"line {number} is {line[:_SHOWN]!r} and no JSON object; write one object per line"
+            return f"line {number} is {line[:_SHOWN]!r}, not a JSON object; write one object per line"
         if (changed := _change(row, number, kinds)) is not None:
             return changed
     return None
@@ -31,8 +31,8 @@ def diagnose(file: IO[bytes]) -> str | None:
 
 def _no_json(raw: bytes, line: int, error: ValueError) -> str:
     if line == 1 and raw.lstrip().startswith(b"["):
-        return "it is one JSON array; write one JSON object per line instead"
-    return f"line {line} is not one JSON object per line ({error}); write the file as JSON lines"
+        return "the file is one JSON array; write one JSON object per line instead"
+    return f"line {line} is not a JSON object ({error}); write one JSON object per line"
 
 
 def _change(row: Mapping[str, Any], line: int, kinds: dict[str, tuple[str, int]]) -> str | None:
@@ -42,5 +42,5 @@ def _change(row: Mapping[str, Any], line: int, kinds: dict[str, tuple[str, int]]
         kind = _KINDS.get(type(value), "a list or an object")
         before, since = kinds.setdefault(name, (kind, line))
         if before != kind:
-            return f"{name!r} is {kind} in line {line} and {before} in line {since}; write all values of a column alike"
+            return f"{name!r} is {kind} in line {line} and {before} in line {since}; use one type for all its values"
     return None

@@ -84,7 +84,7 @@ def read(source: Source, wanted: Wanted, layout: FormatName = "Auto", options: C
     notations = {part.notation for part in parts}
     del parts  # release the parts before the conversion, to keep only one copy
     if table.num_rows == 0:
-        raise DataError(f"{source.uri}: the table has columns and no rows; training needs rows")
+        raise DataError(f"{source.uri}: the table has columns but no rows; training needs rows")
     notation = notations.pop() if len(notations) == 1 else UNKNOWN
     return Read(to_frame(table, wanted.texts), notes, rows, findings, notation)
 
@@ -93,12 +93,12 @@ def _findings(parts: Sequence["Part"]) -> tuple[Finding, ...]:
     found = []
     headers = sum(part.headers for part in parts)
     if headers:
-        text = f"the line with the names of the columns stands {headers} times among the rows: left out there"
+        text = f"the header line occurs {headers} times among the rows; these lines are left out"
         found.append(Finding("RepeatedHeader", "warning", text, count=headers))
     repeated = dict.fromkeys(name for part in parts for name, count in Counter(part.names).items() if count > 1)
     if repeated:
         names = ", ".join(map(repr, [*repeated][:_NAMED]))
-        text = f"the table names columns twice, they are left out: {names}; rename them"
+        text = f"columns with a repeated name are left out: {names}; rename them"
         found.append(Finding("RepeatedNames", "warning", text, count=len(repeated)))
     return tuple(found)
 
@@ -170,7 +170,7 @@ def _read_file(source: Source, file: File, wanted: Wanted, layout: FormatName, o
     except DataError as error:
         raise DataError(f"{file.uri}: {error}") from error
     except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError, EOFError) as error:
-        raise DataError(f"{file.uri}: its compression is broken ({error}); upload the file again") from error
+        raise DataError(f"{file.uri}: the compressed file is damaged ({error}); upload the file again") from error
     return _with_folders(part, folders, wanted)
 
 
@@ -197,10 +197,11 @@ def _require_same_columns(files: Sequence[File], parts: Sequence[Part]) -> None:
     for file, part in zip(files[1:], parts[1:], strict=True):
         lacking, more = sorted(first - set(part.names)), sorted(set(part.names) - first)
         if lacking or more:
-            words = [f"lacks {', '.join(map(repr, lacking[:_NAMED]))}"] if lacking else []
-            words += [f"has {', '.join(map(repr, more[:_NAMED]))} more"] if more else []
+            words = [f"lacks the columns {', '.join(map(repr, lacking[:_NAMED]))}"] if lacking else []
+            words += [f"has the additional columns {', '.join(map(repr, more[:_NAMED]))}"] if more else []
             raise DataError(
-                f"{file.uri} {' and '.join(words)} than {files[0].uri}; all files of one table need the same columns"
+                f"{file.uri} {' and '.join(words)}, compared with {files[0].uri}; all files of one table need the same "
+                "columns"
             )
 
 
@@ -215,7 +216,7 @@ def _read_parquet(file: File, wanted: Wanted, folders: dict[str, str]) -> Part:
             table = parquet.read(columns=_plain_columns(schema, wanted, folders))
             return Part(table, tuple(schema.names), "Parquet")
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"it is not a readable Parquet file ({error}); upload it again") from error
+        raise DataError(f"the file is not a readable Parquet file ({error}); upload it again") from error
 
 
 def _require_text(table: pa.Table) -> None:
@@ -236,9 +237,9 @@ def _read_json(file: File, wanted: Wanted, folders: dict[str, str]) -> Part:
             raise DataError("the file is empty: it needs one JSON object per line") from error
         with open_file(file) as content:
             reason = jsonlines.diagnose(content)
-        raise DataError(reason or f"it is not one JSON object per line ({error}); write it as JSON lines") from error
+        raise DataError(reason or f"the file cannot be read ({error}); write one JSON object per line") from error
     if not table.column_names:
-        raise DataError('its JSON objects hold nothing; write each row as {"column": value, ...}')
+        raise DataError('its JSON objects have no fields; write each row as {"column": value, ...}')
     columns = _plain_columns(table.schema, wanted, folders)
     return Part(table.select(columns), tuple(table.column_names), "JSON lines")
 
@@ -248,6 +249,6 @@ def _plain_columns(schema: pa.Schema, wanted: Wanted, folders: dict[str, str]) -
     nested = {field.name: field.type for field in schema if pa.types.is_nested(field.type)}
     for name in wanted.required:
         if name in nested:
-            raise DataError(f"column {name!r} holds {nested[name]}; name a column of plain values")
+            raise DataError(f"column {name!r} has the type {nested[name]}; use a column of single values")
     found = wanted.select([*schema.names, *(name for name in folders if name not in schema.names)])
     return [name for name in found if name in schema.names and name not in nested]

@@ -70,7 +70,7 @@ class Tidied(io.RawIOBase):
                 continue
             if any(fields[width:]) or len(fields) < width:
                 raise DataError(
-                    f"line {number} has {len(fields)} fields where the header has {width}; separator "
+                    f"line {number} has {len(fields)} fields, but the header has {width}; separator "
                     f"{dialect.separator!r}"
                 )
             yield (separator.join(fields[:width]) + "\n").encode()

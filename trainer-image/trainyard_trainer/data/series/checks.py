@@ -19,10 +19,10 @@ from trainyard_trainer.data.values.times import HOW_TO_WRITE
 from trainyard_trainer.errors import DataError
 
 _ADVICE: Final = {
-    "AllZero": "there is nothing to learn, name another column or give other data",
-    "TooManyZeros": "raise the limit if so many are right",
+    "AllZero": "use another column or other data, because there is nothing to learn from zeros",
+    "TooManyZeros": "raise the limit if these zeros are correct",
     "TooFewPoints": "give more data",
-    "DuplicateTimes": "name the column that tells the rows apart in data.series, or add the rows up",
+    "DuplicateTimes": "if the rows belong to several series, set data.series; otherwise add up the rows of each time",
     "UnparsableTimes": HOW_TO_WRITE,
     "UnparsableTarget": "correct the data",
 }
@@ -120,8 +120,8 @@ def _failure(values: npt.NDArray[np.float64], name: str, validation: DataValidat
     if zeros == points:
         return Finding("AllZero", "error", f"all {points} values are zero", series=name, count=points)
     if zeros / points > validation.max_zero_ratio:
-        allowed = f"{validation.max_zero_ratio:.0%} may be (data.validation.maxZeroRatio)"
-        text = f"{zeros} of {points} values are zero, at most {allowed}"
+        allowed = f"{validation.max_zero_ratio:.0%} may be zero (data.validation.maxZeroRatio)"
+        text = f"{zeros} of {points} values are zero, but at most {allowed}"
         return Finding("TooManyZeros", "error", text, series=name, count=zeros)
     return None
 
@@ -163,7 +163,7 @@ def _values(series: _OneSeries) -> list[Finding]:
         found.append(Finding("ManyZeros", "warning", f"{zeros} of {points} values are zero", series.name, zeros))
     if negative:
         rare = negative <= _FEW_NEGATIVE * points
-        hint = ": corrections of earlier rows?" if rare else ""
+        hint = "; they may be corrections of earlier rows" if rare else ""
         text = f"{negative} of {points} values are negative{hint}"
         found.append(Finding("NegativeValues", "warning" if rare else "info", text, series.name, negative))
     return found
@@ -177,11 +177,11 @@ def _end(series: _OneSeries, frequency: Frequency, horizon: int, newest: np.date
     patience = max(horizon, frequency.season)
     last, end = frequency.ordinals(np.array([series.times[-1], newest]))
     if end - last > patience:
-        text = f"ends {end - last} steps before the newest series: discontinued?"
+        text = f"ends {end - last} steps before the newest series; it may be discontinued"
         return [Finding("DiscontinuedSeries", "warning", text, series.name, int(end - last))]
     runs = np.diff(np.concatenate([[-1], np.flatnonzero(series.values), [len(series.values)]])) - 1
     if runs[-1] > max(patience, _LONGER_THAN_BEFORE * runs[:-1].max()):
-        text = f"its last {runs[-1]} values are zero: discontinued?"
+        text = f"its last {runs[-1]} values are zero; it may be discontinued"
         return [Finding("DiscontinuedSeries", "warning", text, series.name, int(runs[-1]))]
     return []
 
@@ -199,13 +199,13 @@ def require_enough(total: int, kept: int, failures: list[Finding], data: Data) -
     example = f"; first: {_location(failures[0], data)}: {failures[0].message}" if failures else ""
     if len(failures) > validation.max_failed_ratio * total:
         raise DataError(
-            f"{len(failures)} of {total} series cannot be trained on ({reasons}), at most "
+            f"{len(failures)} of {total} series cannot be used for training ({reasons}), but at most "
             f"{validation.max_failed_ratio:.0%} may fail (data.validation.maxFailedRatio){example}; "
             "correct or leave out these series"
         )
     if kept < max(1, validation.min_series):
         raise DataError(
-            f"{kept} of {total} series can be trained on, at least {validation.min_series} are needed "
+            f"{kept} of {total} series can be used for training, but at least {validation.min_series} are needed "
             f"(data.validation.minSeries){example}; give more series"
         )
 

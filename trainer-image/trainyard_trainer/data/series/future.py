@@ -34,8 +34,8 @@ def check_reach(newest: np.datetime64, horizon: int, frequency: Frequency) -> No
         days = 7 / frequency.opening.per_week + 0.1
     if horizon * days > (LAST_DAY - newest.astype("datetime64[D]")).astype(int):
         raise ConfigError(
-            f"spec.forecast.horizon {horizon}: so many steps of {frequency.alias} behind {pd.Timestamp(newest).date()} "
-            f"end after {LAST_DAY}, the last day that times can have; set a shorter horizon"
+            f"spec.forecast.horizon {horizon}: the horizon, in steps of {frequency.alias} from "
+            f"{pd.Timestamp(newest).date()}, ends after {LAST_DAY}, the last supported day; set a shorter horizon"
         )
 
 
@@ -82,8 +82,8 @@ def _lacking(
         missing = int(gaps[begin:stop].max())
         if missing:
             text = (
-                f"covariate {covariate.name!r} has no value for {missing} of {steps} steps of the forecast, which "
-                f"reaches to {pd.Timestamp(last).date()}: they count as missing; give it rows up to there"
+                f"covariate {covariate.name!r} has no value for {missing} of {steps} steps of the forecast, so these "
+                f"values count as missing; add rows up to {pd.Timestamp(last).date()}"
             )
             findings.append(Finding("CovariateEndsEarly", "warning", text, count=missing))
         begin = stop

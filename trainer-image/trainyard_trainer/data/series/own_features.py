@@ -50,7 +50,7 @@ def own_features(
     roles = {data.time: "data.time", data.series: "data.series"}
     for name in wanted:
         if name in roles:
-            raise ConfigError(f"spec.data.features names {name!r}, which is {roles[name]}; name other columns")
+            raise ConfigError(f"spec.data.features lists {name!r}, which is {roles[name]}; list other columns")
     if not wanted:
         return (), np.zeros(len(codes), dtype=bool)
     ahead = _is_ahead(instants.to_numpy("datetime64[ns]"), codes, has_target)
@@ -59,9 +59,9 @@ def own_features(
     if only_past := [name for name in wanted if name not in known]:
         quoted = ", ".join(repr(name) for name in only_past)
         text = (
-            f"{quoted} of data.features: no row behind the last target has a value, so LightGBM goes by what it was "
-            "one horizon before, and no other framework uses it; if it is known ahead, add rows with "
-            "time and features, and without a target"
+            f"{quoted} of data.features: no row after the last target has a value, so LightGBM uses the values from "
+            "one horizon before, and other frameworks use none; if future values are known, add rows with "
+            "time and features but without a target"
         )
         findings.append(Finding("FeatureNotKnownInFuture", "warning", text, count=len(only_past)))
     frame = pd.DataFrame({TIME: instants, KEY: pd.Series(names, dtype="string").take(np.maximum(codes, 0)).to_numpy()})

@@ -41,7 +41,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         ``maxFailedRatio`` of them fail.
     """
     if spec.forecast is None:
-        raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
+        raise ConfigError("task Forecast needs spec.forecast (at least forecast.horizon)")
     findings: list[Finding] = list(table.findings)
     rows, clock, own, static = _sorted_rows(table, spec, findings)
     frequency = _frequency(spec, spec.forecast, rows, clock, findings)
@@ -106,8 +106,8 @@ def _sorted_rows(
     clock = replace(clock_of(times, data.time_zone), form=read.form)
     instants = by_clock(times, clock).to_numpy(dtype="datetime64[ns]")
     if clock.zone is not None:
-        kept = f"the days of {clock.zone}" if clock.wall else f"UTC, those without an offset read as {clock.zone}"
-        findings.append(Finding("TimeZone", "info", f"times are kept by {kept}"))
+        how = "are days" if clock.wall else "are stored in UTC; times without an offset are read as times"
+        findings.append(Finding("TimeZone", "info", f"times {how} of {clock.zone}"))
     missing_time, missing_value, nameless = np.isnat(instants), np.isnan(values), codes < 0
     own, ahead = own_features(table, data, times, codes, names, ~missing_value, findings)
     for code, column, gone in (
@@ -224,7 +224,7 @@ def _note_short_holdouts(series: tuple[Series, ...], horizon: int, findings: lis
     short = [one for one in series if one.holdout < horizon]
     if short:
         least = min(one.holdout for one in short)
-        text = f"{len(short)} series are judged by fewer rows than the horizon of {horizon} steps (at least {least})"
+        text = f"{len(short)} series hold out fewer rows than the horizon of {horizon} steps (the fewest: {least})"
         findings.append(Finding("ShortHoldout", "info", text, count=len(short)))
 
 

@@ -40,16 +40,16 @@ def static_of(
     texts: list[tuple[str, ...]] = []
     for name in data.static or ():
         if name in roles:
-            raise ConfigError(f"spec.data.static names {name!r}, which is {roles[name]}; name it once")
+            raise ConfigError(f"spec.data.static lists {name!r}, which is also {roles[name]}; list it only once")
         column = _column(table, name).iloc[rows].reset_index(drop=True)
         groups = column.groupby(codes[rows])
         newest = groups.last()
         if newest.nunique() < 2:
-            text = f"{name!r} of data.static has the same value for every series: left out"
+            text = f"{name!r} of data.static has the same value for every series, so it is left out"
             findings.append(Finding("ConstantColumn", "warning", text))
             continue
         if changing := int((groups.nunique() > 1).sum()):
-            text = f"{name!r} of data.static changes within {changing} series: its newest value counts"
+            text = f"{name!r} of data.static changes within {changing} series; the newest value is used"
             findings.append(Finding("StaticChanges", "warning", text, count=changing))
         found[name] = newest
         texts.append(tuple(sorted(newest.dropna().unique())) if newest.dtype == object else ())

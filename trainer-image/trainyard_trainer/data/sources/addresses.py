@@ -37,7 +37,7 @@ class Address:
     def check_pattern(self) -> None:
         """Raise ConfigError for ``**``."""
         if WILDCARD * 2 in self.uri:
-            raise ConfigError(f"{self} holds '**'; a '*' stands for any characters within one folder, write one each")
+            raise ConfigError(f"{self} contains '**', but a '*' matches within one folder; write one '*' per folder")
 
     def only_some(self, names: Iterable[str]) -> list[str]:
         """Return the sorted names that match a pattern, without marker files of other programs.
@@ -51,9 +51,9 @@ class Address:
         """
         found = sorted(name for name in names if not name.rpartition("/")[2].startswith(_IGNORED))
         if not found:
-            raise InputMissing(f"{self}: no file matches it; check the folder and the pattern")
+            raise InputMissing(f"{self}: no file matches the pattern; check the folder and the pattern")
         if len(found) > MAX_FILES:
-            raise ConfigError(f"{self} matches {len(found)} files, at most {MAX_FILES} are read; join them into fewer")
+            raise ConfigError(f"{self} matches {len(found)} files, but the limit is {MAX_FILES}; join files")
         return found
 
 

@@ -166,7 +166,7 @@ def bring(address: Address, ways: Ways, folder: Path, go_on: GoOn) -> Source:
         case "https":
             name = PurePosixPath(unquote(parts.path)).name
             if not parts.netloc:
-                raise ConfigError(f"{address} names no host: write it as https://host/path")
+                raise ConfigError(f"{address} has no host; write it as https://host/path")
             target = folder / "source"
             download_page(address, target, ways.http, go_on)
             files = [_describe(target, name, uri, address)]
@@ -190,9 +190,7 @@ def _local(address: Address, path: Path, *, claim: Path | None) -> list[File]:
         found = {uri: by_uri[uri] for uri in address.only_some(by_uri)}
     for uri, one in found.items():
         if claim is not None and not one.resolve().is_relative_to(claim.resolve()):
-            raise NotPermitted(
-                f"{address}: {uri} leads out of its claim by a symbolic link; name files inside the claim"
-            )
+            raise NotPermitted(f"{address}: {uri} leaves its claim through a symbolic link; use files inside the claim")
     return [_describe(one, one.name, uri, address) for uri, one in found.items()]
 
 
@@ -200,7 +198,7 @@ def _objects(address: Address, store: ObjectStore, folder: Path, go_on: GoOn) ->
     # Not urlsplit, because a key can contain "#" and "?".
     bucket, _, key = address.uri.removeprefix("s3://").partition("/")
     if not bucket or not key or key.endswith("/"):
-        raise ConfigError(f"{address} names no object: write it as s3://bucket/key or s3://bucket/folder/*.csv")
+        raise ConfigError(f"{address} has no object key; write it as s3://bucket/key or s3://bucket/folder/*.csv")
     keys = [key]
     if address.is_pattern:
         address.check_pattern()
@@ -237,7 +235,7 @@ def _describe(path: Path, name: str, uri: str, address: Address) -> File:
     except IsADirectoryError as error:
         raise InputMissing(f"{address} is a folder; name one file in it, or all of them as folder/*.csv") from error
     except PermissionError as error:
-        raise NotPermitted(f"{address.field} {uri} may not be read by the trainer; check its owner and mode") from error
+        raise NotPermitted(f"{address.field} {uri} cannot be read by the trainer; check owner and mode") from error
 
 
 def _sha256_of(path: Path, go_on: GoOn) -> str:

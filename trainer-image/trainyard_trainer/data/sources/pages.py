@@ -119,17 +119,17 @@ def download_page(address: Address, target: Path, http: Http, go_on: Callable[[]
     except _TEMPORARY as error:
         so_far = f" after {download.received} bytes" if download.received else ""
         raise UpstreamUnavailable(
-            f"{address} could not be read in {http.attempts} attempts{so_far}: {_plain(error)}; it may work later"
+            f"{address} could not be read in {http.attempts} attempts{so_far}: {_plain(error)}; try again later"
         ) from error
     except requests.exceptions.InvalidSchema as error:
-        raise NotPermitted(f"{address} redirects to an address without TLS; give the final https:// address") from error
+        raise NotPermitted(f"{address} redirects to an address without TLS; use the final https:// address") from error
     except requests.RequestException as error:
         raise ConfigError(f"{address} cannot be requested: {error}; check the address") from error
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         raise ConfigError(
-            f"{address} does not fit into the work folder ({download.received} bytes did); give the pod more "
+            f"{address} does not fit into the work folder (only {download.received} bytes did); give the pod more "
             "ephemeral storage in spec.resources, or read the file from a claim"
         ) from error
 
@@ -172,12 +172,12 @@ def _continue(session: requests.Session, download: _Download, go_on: Callable[[]
                     download.received += file.write(chunk)
                     _limit(download, download.received)
         except requests.exceptions.ChunkedEncodingError as error:
-            raise _TryAgainError(f"the answer broke off after {download.received} bytes") from error
+            raise _TryAgainError(f"the response ended early, after {download.received} bytes") from error
         if expected is not None and download.received < expected:
-            raise _TryAgainError(f"{download.received} of {expected} bytes arrived")
+            raise _TryAgainError(f"the response ended early, after {download.received} of {expected} bytes")
         if expected is not None and download.received > expected:
             received, download.received = download.received, 0
-            raise _TryAgainError(f"{received} bytes arrived where {expected} were announced")
+            raise _TryAgainError(f"the server sent {received} bytes but announced {expected}")
 
 
 def _begin(response: requests.Response, download: _Download) -> int | None:
@@ -186,7 +186,7 @@ def _begin(response: requests.Response, download: _Download) -> int | None:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != download.received:
             download.received = 0
-            raise _TryAgainError("the server sent another part of the file than the one asked for")
+            raise _TryAgainError("the server sent a different part of the file than requested")
         return None if match[2] == "*" else int(match[2])
     _judge_status(response, download)
     download.received = 0
@@ -201,12 +201,12 @@ def _judge_status(response: requests.Response, download: _Download) -> None:
     if status == _OK:
         return
     if status in {401, 403}:
-        raise NotPermitted(f"{address}: the server refused access ({status}); give an address that needs no login")
+        raise NotPermitted(f"{address}: the server refused access ({status}); use an address that needs no login")
     if status in _BUSY or status >= 500:
         raise _TryAgainError(f"the server answered {status}", _retry_after(response))
     if status in {_PARTIAL, _RANGE_REFUSED}:
         download.received = 0
-        raise _TryAgainError(f"the server answered {status} although the file can only be read from its start")
+        raise _TryAgainError(f"the server answered {status}, so the download has to start again")
     raise InputMissing(f"{address}: the server answered {status}; check the address")
 
 
@@ -218,6 +218,6 @@ def _retry_after(response: requests.Response) -> float:
 def _limit(download: _Download, size: int) -> None:
     if size > download.http.max_bytes:
         raise DataError(
-            f"{download.address} has {size} bytes or more, at most {download.http.max_bytes} are read "
-            "(TRAINYARD_MAX_DOWNLOAD_BYTES in spec.env); put it into a bucket or a claim"
+            f"{download.address} has {size} bytes or more, but the limit is {download.http.max_bytes} "
+            "(TRAINYARD_MAX_DOWNLOAD_BYTES in spec.env); put the file into a bucket or a claim"
         )

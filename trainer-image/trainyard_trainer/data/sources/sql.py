@@ -92,7 +92,7 @@ def read_query(
     finally:
         engine.dispose()
     if table.num_rows == 0:
-        raise DataError(f"{name_of(source)}: the query gives no row; training needs rows")
+        raise DataError(f"{name_of(source)}: the query returned no rows; training needs rows")
     return table
 
 
@@ -113,17 +113,17 @@ def _engine(source: SqlSource, secret_dir: Path) -> Engine:
     except (ArgumentError, ValueError):
         # Without the cause, because that can contain the URL and the password.
         raise ConfigError(
-            f"data.sql: the key {URL_KEY!r} of the Secret {source.secret_ref.name!r} is no connection URL; "
+            f"data.sql: the key {URL_KEY!r} of the Secret {source.secret_ref.name!r} is not a connection URL; "
             "write it as postgresql://user:password@host/database"
         ) from None
     backend = url.drivername.partition("+")[0]
     if backend not in _DRIVERS:
-        raise Unsupported(f"data.sql: databases of kind {backend!r} are not read; use postgresql:// or sqlite://")
+        raise Unsupported(f"data.sql: databases of type {backend!r} are not supported; use postgresql:// or sqlite://")
     try:
         return _postgres(url) if backend != "sqlite" else _sqlite(url, source)
     except (ArgumentError, NoSuchModuleError, TypeError):
         raise ConfigError(
-            f"data.sql: the connection URL in the Secret {source.secret_ref.name!r} has an option that is not known"
+            f"data.sql: the connection URL in the Secret {source.secret_ref.name!r} has an unknown option; remove it"
         ) from None
 
 
@@ -205,6 +205,4 @@ def _translate(error: DBAPIError, source: SqlSource) -> TrainerError:
         return ConfigError(f"{where}: data.sql.query cannot be run: {said}; it must be one SELECT")
     if state.startswith(_VALUES) or "not a database" in said:
         return DataError(f"{where}: {said}; correct the query or the data")
-    return UpstreamUnavailable(
-        f"{where}: the database did not answer in {ATTEMPTS} attempts: {said}; it may work later"
-    )
+    return UpstreamUnavailable(f"{where}: the database did not answer in {ATTEMPTS} attempts: {said}; try again later")

@@ -148,7 +148,7 @@ def _sum_up(results: Sequence[tuple[Covariate, _Read | Exception]]) -> Gathered:
                 text = f"covariate {covariate.name!r} is left out: {result}"
                 findings.append(Finding("CovariateLeftOut", "warning", text))
             case InputMissing():
-                raise UpstreamUnavailable(f"{result} (it is required, and may be there later)") from result
+                raise UpstreamUnavailable(f"{result} (this covariate is required; it may exist later)") from result
             case _:
                 raise result
     return Gathered(tuple(found), tuple(findings), tuple(digests))
@@ -160,7 +160,7 @@ def _field(covariate: Covariate) -> str:
 
 def _too_late(covariate: Covariate) -> UpstreamUnavailable:
     return UpstreamUnavailable(
-        f"{_field(covariate)} {covariate.uri} did not come within {covariate.timeout_seconds} s (timeoutSeconds)"
+        f"{_field(covariate)} {covariate.uri} was not available within {covariate.timeout_seconds} s (timeoutSeconds)"
     )
 
 
@@ -213,8 +213,8 @@ class _One:
         except pybreaker.CircuitBreakerError as error:
             cause = error.__cause__ or error.__context__
             raise UpstreamUnavailable(
-                f"{cause or _field(self.covariate)}; {self.circuit.failures} attempts in a row failed, and its circuit "
-                f"stays open longer than timeoutSeconds ({limit}) allows to wait"
+                f"{cause or _field(self.covariate)}; {self.circuit.failures} attempts in a row failed, and the next "
+                f"attempt would be after the time limit of {limit} s (timeoutSeconds)"
             ) from error
         return source
 
@@ -283,7 +283,7 @@ def clean(covariate: Covariate, spec: TrainingJobSpec, source: Source) -> tuple[
     identity = [TIME, KEY] if keyed else [TIME]
     repeated = int(whole.duplicated(identity, keep="last").sum())
     if repeated:
-        text = f"covariate {covariate.name!r}: {repeated} times occur more than once; the last row of each counts"
+        text = f"covariate {covariate.name!r}: {repeated} times occur more than once; the last row of each is used"
         findings = [*findings, Finding("CovariateDuplicates", "warning", text, count=repeated)]
     ordered = whole.drop_duplicates(identity, keep="last").sort_values(TIME, kind="stable", ignore_index=True)
     features = tuple(f"{covariate.name}.{name}" for name in covariate.columns)
@@ -297,14 +297,15 @@ def numbers_of(column: pd.Series, name: str, known: Notation) -> pd.Series:
     if not is_text(column):
         if pd.api.types.is_numeric_dtype(column.dtype):
             return column.astype("float64")
-        raise DataError(f"column {name!r} holds {column.dtype}, not numbers; a forecast takes numbers alone")
+        raise DataError(f"column {name!r} has the type {column.dtype}; a forecast needs numbers")
     read = read_numbers(column, known)
     if read.doubt:
-        raise DataError(f"column {name!r}: {read.doubt}, and no other value tells which; write it without such signs")
+        raise DataError(
+            f"column {name!r}: {read.doubt}, and no other value shows which; write numbers without thousands separators"
+        )
     if read.bad.any():
         row = int(read.bad.argmax())
         raise DataError(
-            f"column {name!r}, data row {row + 1}: {str(column.iloc[row])!r} is not a number; "
-            "a forecast takes numbers alone"
+            f"column {name!r}, data row {row + 1}: {str(column.iloc[row])!r} is not a number; a forecast needs numbers"
         )
     return pd.Series(read.values, index=column.index)

@@ -53,7 +53,7 @@ def features_of(
         if name in left_out:
             continue
         if not data.features and len(names) > 1 and is_row_number(frame[name], frame.index.to_numpy()):
-            text = f"column {name!r} counts the rows: left out; name it in data.features if it means something"
+            text = f"column {name!r} is a row number, so it is left out; to use it, list it in data.features"
             findings.append(Finding("RowNumbers", "warning", text))
             continue
         column = _feature(frame[name], name, known, findings)
@@ -76,14 +76,14 @@ def _no_feature(data: Data, findings: list[Finding]) -> str:
     causes = [finding.message for finding in findings if finding.code in _LEFT_OUT]
     more = f"; and {len(causes) - CAUSES_SHOWN} more" if len(causes) > CAUSES_SHOWN else ""
     why = "; ".join(causes[:CAUSES_SHOWN]) + more or "the table has no other column, or data.exclude names them all"
-    return f"no usable feature is left beside the target {data.target!r}: {why}; add columns that tell rows apart"
+    return f"no usable feature is left besides the target {data.target!r}: {why}; add columns that vary with the target"
 
 
 def _feature(column: pd.Series, name: str, known: Notation, findings: list[Finding]) -> pd.Series | None:
     """Return a column as numbers or as categories. Return ``None`` if it is not useful."""
     column = pd.Series(column.array)  # with a new index, without a copy
     if column.isna().all() or (column == column.iloc[0]).all():
-        findings.append(Finding("ConstantColumn", "info", f"column {name!r} has one value throughout: left out"))
+        findings.append(Finding("ConstantColumn", "info", f"column {name!r} has only one value: left out"))
         return None
     if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "boolean":
         return column.astype("float64")  # has missing values
@@ -93,7 +93,7 @@ def _feature(column: pd.Series, name: str, known: Notation, findings: list[Findi
         return column.astype("float64")
     if pd.api.types.is_numeric_dtype(column.dtype):
         return _without_infinity(column, name, findings)
-    text = f"column {name!r} of type {column.dtype} is no number and no text: left out"
+    text = f"column {name!r} of type {column.dtype} is neither a number nor text: left out"
     findings.append(Finding("UnusedColumn", "warning", text))
     return None
 
@@ -119,25 +119,26 @@ def _from_text(column: pd.Series, name: str, known: Notation, findings: list[Fin
         if read.bad.any():
             first = int(read.bad.argmax())
             text = (
-                f"{int(read.bad.sum())} values of {name!r} are no numbers (first: {str(column.iloc[first])!r}): missing"
+                f"{int(read.bad.sum())} values of {name!r} are not numbers (first: {str(column.iloc[first])!r}) and "
+                "count as missing"
             )
             findings.append(Finding("TextInNumbers", "warning", text, count=int(read.bad.sum())))
         return pd.Series(read.values)
     distinct, present = column.nunique(), int(column.notna().sum())
     if distinct >= max(2, _IDENTIFIER_SHARE * present):
-        text = f"text column {name!r} has {distinct} distinct values in {present} rows: an identifier, left out"
+        text = f"text column {name!r} has {distinct} distinct values in {present} rows: left out as an identifier"
         findings.append(Finding("IdentifierColumn", "warning", text, count=distinct))
         return None
     if distinct > min(_MAX_CATEGORIES, max(2, _MANY_SHARE * len(column))):
         numbers = f", {found} of its values are numbers" if found else ""
-        text = f"text column {name!r} has {distinct} distinct values in {present} rows, too many{numbers}: left out"
+        text = f"text column {name!r} has {distinct} distinct values in {present} rows, too many{numbers}; left out"
         findings.append(Finding("ManyValues", "warning", text, count=distinct))
         return None
     if found > read.bad.sum():
         word, bad = str(column.iloc[int(read.bad.argmax())]), int(read.bad.sum())
         text = (
-            f"column {name!r} is taken for text: {bad} of its values are no numbers (first: {word!r}), {found} are; "
-            "name in data.csv.nulls what stands for a missing value"
+            f"column {name!r} is used as text: {bad} of its values are not numbers (first: {word!r}), {found} are; "
+            "list the words for a missing value in data.csv.nulls"
         )
         findings.append(Finding("NumbersInText", "warning", text, count=found))
     codes, values = codes_by_name(column)

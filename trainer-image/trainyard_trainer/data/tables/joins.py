@@ -154,7 +154,7 @@ def only_past(covariates: tuple[CovariateTable, ...]) -> list[Finding]:
         Finding(
             "CovariateNotKnownInFuture",
             "warning",
-            f"covariate {covariate.name!r} is not knownInFuture: LightGBM goes by what it was one horizon before",
+            f"covariate {covariate.name!r} is not knownInFuture: LightGBM uses its values from one horizon before",
         )
         for covariate in covariates
         if not covariate.known_in_future
@@ -180,7 +180,7 @@ def coverage(
 def _lacking(covariate: CovariateTable, lacking: int, rows: int) -> list[Finding]:
     if not lacking:
         return []
-    text = f"covariate {covariate.name!r} has no value for {lacking} of {rows} rows: they count as missing"
+    text = f"covariate {covariate.name!r} has no value for {lacking} of {rows} rows; they count as missing"
     return [Finding("CovariateGaps", "warning", text, count=lacking)]
 
 
@@ -188,6 +188,8 @@ def _coverage(covariate: CovariateTable, needed: pd.Timestamp) -> list[Finding]:
     last = covariate.frame[TIME].max()
     if pd.isna(needed) or (not pd.isna(last) and last >= needed.normalize()):
         return []
-    ends = "is empty" if pd.isna(last) else f"ends {last.date()}"
-    text = f"covariate {covariate.name!r} {ends}, {needed.date()} is needed: its last values are carried on"
+    ends, effect = ("is empty", "all its values are missing")
+    if not pd.isna(last):
+        ends, effect = f"ends on {last.date()}", "its last values are used for later rows"
+    text = f"covariate {covariate.name!r} {ends}, but {needed.date()} is needed; {effect}"
     return [Finding("CovariateEnds", "warning", text)]

@@ -65,13 +65,13 @@ def positive_second(labels: Labels, requested: str | None, column: str, findings
     """
     if requested is not None and len(labels.classes) > 2:
         raise DataError(
-            f"column {column!r} (data.target) has {len(labels.classes)} classes, and data.positiveClass is for two; "
+            f"column {column!r} (data.target) has {len(labels.classes)} classes, but data.positiveClass is for two; "
             "leave it out"
         )
     if requested is not None and requested not in labels.classes:
         raise DataError(
             f"column {column!r} (data.target) has no class {requested!r} (data.positiveClass)"
-            f"{_nearest(requested, labels)}; it has {_named(labels.classes)}: name one of them"
+            f"{_nearest(requested, labels)}; it has {_named(labels.classes)}; use one of them"
         )
     if len(labels.classes) != 2:
         return labels
@@ -88,14 +88,14 @@ def note_weak_classes(labels: Labels, column: str, findings: list[Finding]) -> N
     counts = labels.counts
     for label, count in zip(labels.classes, counts, strict=True):
         if count < _FEW_ROWS:
-            text = f"class {label!r} of {column!r} has {count} rows: too few to learn it or to judge it"
+            text = f"class {label!r} of {column!r} has {count} rows, too few to train or evaluate it"
             findings.append(Finding("RareClass", "warning", text, count=int(count)))
     rarer = int(counts.argmin())
     share = counts[rarer] / counts.sum()
     if len(counts) == 2 and share < _IMBALANCED:
         text = (
-            f"class {labels.classes[rarer]!r} of {column!r} is {share:.2%} of the rows: accuracy says little here, "
-            "look at recall, precision and average_precision"
+            f"class {labels.classes[rarer]!r} of {column!r} is {share:.2%} of the rows, so accuracy is not "
+            "informative; use recall, precision and average_precision"
         )
         findings.append(Finding("ImbalancedClasses", "warning", text, count=int(counts[rarer])))
 
@@ -106,10 +106,10 @@ def _positive_finding(labels: Labels, positive: int, requested: str | None) -> F
     if requested is not None:
         why = f"data.positiveClass, {share}"
     elif counts[0] == counts[1]:
-        why = f"of two that are as frequent the second, {share}"
+        why = f"the second of two equally frequent classes, {share}"
     else:
-        why = f"the rarer of two, {share}"
-    text = f"positive class {labels.classes[positive]!r} ({why}): precision, recall, F1 and the curves are of it"
+        why = f"the rarer of two classes, {share}"
+    text = f"positive class {labels.classes[positive]!r} ({why}): precision, recall, F1 and the curves refer to it"
     return Finding("PositiveClass", "info", text, count=int(counts[positive]))
 
 

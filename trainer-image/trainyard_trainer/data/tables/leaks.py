@@ -50,8 +50,8 @@ def suspects(columns: Mapping[str, "pd.Series[Any]"], target: Numbers, classes: 
             share = _of_numbers(part.to_numpy(dtype=np.float64, na_value=np.nan), wanted)
         if share >= _SUSPICIOUS:
             text = (
-                f"feature {name!r} alone predicts the target almost perfectly: if it is known only afterwards, put it "
-                "into data.exclude"
+                f"feature {name!r} alone predicts the target almost perfectly; if its value is only known after the "
+                "target, add it to data.exclude"
             )
             yield Finding("LeakSuspected", "warning", text)
 

@@ -138,7 +138,8 @@ def _repeated_keys(hashes: Hashes, key: str) -> list[Finding]:
     if not repeated:
         return []
     text = (
-        f"{repeated} rows have a value of {key!r} (data.key) that another row has: they stay on one side of the split"
+        f"{repeated} rows have a value of {key!r} (data.key) that another row has; equal keys stay in one part of the "
+        "split"
     )
     return [Finding("RepeatedKey", "warning", text, count=repeated)]
 
@@ -147,12 +148,12 @@ def _of_holdout(parts: Parts, target: npt.NDArray[np.float64], classes: tuple[st
     """Return findings about the limits of the held-out rows."""
     found: list[Finding] = []
     if len(parts.test) < _FEW_HELD_OUT:
-        text = f"{len(parts.test)} rows judge the model: its metrics are rough; {_FEW_HELD_OUT} or more are recommended"
+        text = f"the metrics are inexact, from {len(parts.test)} held-out rows; {_FEW_HELD_OUT} or more are recommended"
         found.append(Finding("FewHeldOut", "warning", text, count=len(parts.test)))
     judged = set(target[parts.test].astype(np.intp).tolist()) if classes else set()
     absent = [name for number, name in enumerate(classes) if number not in judged]
     if absent:
-        text = f"no held-out row has class {', '.join(map(repr, absent[:CAUSES_SHOWN]))}: nothing judges it"
+        text = f"no held-out row has class {', '.join(map(repr, absent[:CAUSES_SHOWN]))}, so it is not evaluated"
         found.append(Finding("ClassNotJudged", "warning", text, count=len(absent)))
     return found
 
@@ -167,7 +168,7 @@ def _with_covariates(table: Table, data: Data, findings: list[Finding]) -> tuple
     findings += [*notes, *warnings]
     taken = [name for name in joined.columns if name in table.frame.columns]
     if taken:
-        raise DataError(f"column {taken[0]!r} is also the name of a covariate's; rename the covariate or the column")
+        raise DataError(f"a column and a covariate have the same name {taken[0]!r}; rename the covariate or the column")
     return table.frame.assign(**{name: joined[name].to_numpy() for name in joined.columns}), list(joined.columns)
 
 
@@ -181,7 +182,7 @@ def _require_rows(usable: int, rows: int, data: Data) -> None:
     if usable < needed:
         without = f" ({rows - usable} of {rows} have no value in {data.target!r})" if usable < rows else ""
         raise DataError(
-            f"the table has {usable} usable rows{without}, training needs at least {needed} "
+            f"the table has {usable} usable rows{without}, but training needs at least {needed} "
             "(data.validation.minPoints); give more data"
         )
 
@@ -198,9 +199,9 @@ def _weaknesses(columns: dict[str, pd.Series], hashes: Hashes | None, data: Data
         if repeated:
             by_values = sides.strategy in {"Random", "Stratified"} and len(sides.columns) > 1
             effect = (
-                "equal rows stand on one side of the split" if by_values else "held-out rows may be known from training"
+                "equal rows stay in one part of the split" if by_values else "held-out rows may repeat training rows"
             )
-            text = f"{repeated} rows repeat another one: {effect}"
+            text = f"{repeated} rows repeat another row; {effect}"
             found.append(Finding("RepeatedRows", "warning", text, count=repeated))
     for name, column in columns.items():
         missing = int(column.isna().sum())
@@ -220,13 +221,13 @@ def _target(
         labels = labels_of(column)
         if len(labels.classes) < 2:
             raise DataError(
-                f"column {name!r} (data.target) has {_one_class(labels.classes)}; classification needs two or more, "
-                "name another column"
+                f"column {name!r} (data.target) has {_one_class(labels.classes)}, but classification needs two or more "
+                "classes; use another column"
             )
         if len(labels.classes) == (labels.codes >= 0).sum():
             raise DataError(
-                f"column {name!r} (data.target) has {len(labels.classes)} classes of one row each: there is nothing to "
-                "learn; use task Regression for numbers, or name another column"
+                f"column {name!r} (data.target) has {len(labels.classes)} classes with one row each, so there is "
+                "nothing to learn; use task Regression for numbers, or use another column"
             )
         labels = positive_second(labels, spec.data.positive_class, name, findings)
         present = labels.codes >= 0
@@ -247,16 +248,16 @@ def _target(
 
 
 def _one_class(classes: tuple[str, ...]) -> str:
-    return f"the one class {classes[0]!r}" if classes else "no value at all"
+    return f"only the class {classes[0]!r}" if classes else "no values"
 
 
 def _require_variety(values: npt.NDArray[np.float64], name: str) -> None:
     if len(values) == 0:
-        raise DataError(f"column {name!r} (data.target) holds no number at all; check the column's name and the data")
+        raise DataError(f"column {name!r} (data.target) has no numbers; check the name of the column and the data")
     if values.min() == values.max():
         raise DataError(
-            f"every value of column {name!r} (data.target) is {values[0]:g}: there is nothing to learn, "
-            "name another column"
+            f"every value of column {name!r} (data.target) is {values[0]:g}, so there is nothing to "
+            "learn; use another column"
         )
 
 
@@ -275,8 +276,8 @@ def _complete(column: pd.Series, name: str, role: str) -> pd.Series:
     if missing.any():
         row = int(column.index[int(missing.argmax())]) + 1
         raise DataError(
-            f"column {name!r} (data.{role}), data row {row}: no value, {int(missing.sum())} such rows in all; "
-            "the split needs one in every row, fill them in or drop the rows",
+            f"column {name!r} (data.{role}), data row {row}: the value is missing, as in {int(missing.sum())} rows in "
+            "total; the split needs a value in every row, so add the values or remove the rows",
             row=row,
         )
     return column

@@ -96,8 +96,8 @@ def _require_rows(sides: Sides, parts: Parts, hashes: Hashes) -> None:
     what = f"different values of column {sides.columns[0]!r}" if one else "different rows"
     raise DataError(
         f"the split {sides.strategy} of {len(hashes)} rows ({len(pd.unique(hashes))} {what}) leaves no rows to "
-        f"{' and to '.join(empty)}: each row's own hash decides, so that it never changes sides; give more data, a "
-        "larger split.testFraction, or another split.seed"
+        f"{' and to '.join(empty)}, because the hash of each row decides its part; give more data, a larger "
+        "split.testFraction, or another split.seed"
     )
 
 
@@ -116,8 +116,8 @@ def split_by_time(times: pd.Series, split: Split) -> Parts:
     distinct, codes = np.unique(times.to_numpy(), return_inverse=True)
     if len(distinct) < 3:
         raise DataError(
-            f"a split by time needs at least 3 distinct times, column {times.name!r} (data.time) has {len(distinct)}; "
-            "give more data or choose another split.strategy"
+            f"a split by time needs at least 3 distinct times, but column {times.name!r} (data.time) has "
+            f"{len(distinct)}; give more data or choose another split.strategy"
         )
     test = max(1, round(len(distinct) * split.test_fraction))
     validation = max(1, round(len(distinct) * split.validation_fraction))

@@ -81,15 +81,15 @@ def read_target(column: pd.Series, name: str, known: Notation | None = None) -> 
         read = read_numbers(column, known)
         if read.doubt:
             raise DataError(
-                f"column {name!r} (data.target): {read.doubt}, and no other value tells which; set data.csv.thousands "
-                "to the sign between thousands, or data.csv.decimal to the one before the fraction"
+                f"column {name!r} (data.target): {read.doubt}, and no other value shows which; set data.csv.thousands "
+                "to the thousands separator, or data.csv.decimal to the decimal sign"
             )
     elif pd.api.types.is_numeric_dtype(column.dtype):
         values = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
         read = Numbers(values, np.zeros(len(column), dtype=np.bool_))
     else:
         raise DataError(
-            f"column {name!r} (data.target) holds {column.dtype}, not numbers; name a column of numbers in data.target"
+            f"column {name!r} (data.target) has the type {column.dtype}; set data.target to a column of numbers"
         )
     numbers = read.values
     numbers[~np.isfinite(numbers)] = np.nan
@@ -97,8 +97,8 @@ def read_target(column: pd.Series, name: str, known: Notation | None = None) -> 
     if too_large.any():
         row = int(too_large.argmax())
         raise DataError(
-            f"column {name!r} (data.target), data row {row + 1}: {numbers[row]:g} is beyond {LARGEST:g}; "
-            "give the target in a larger unit",
+            f"column {name!r} (data.target), data row {row + 1}: {numbers[row]:g} is beyond the limit of {LARGEST:g}; "
+            "use a larger unit for the target",
             row=row + 1,
         )
     return read
@@ -108,14 +108,14 @@ def notes_of(read: Numbers, name: str) -> list[Finding]:
     """Return findings about the notation of a text column, and about its words for a missing value."""
     found: list[Finding] = []
     if how := read.describe():
-        found.append(Finding("NumberFormat", "info", f"text column {name!r} holds numbers: {how}"))
+        found.append(Finding("NumberFormat", "info", f"text column {name!r} contains numbers: {how}"))
     if read.doubt:
         text = (
-            f"column {name!r}: {read.doubt}, and no other value tells which; set data.csv.thousands or data.csv.decimal"
+            f"column {name!r}: {read.doubt}, and no other value shows which; set data.csv.thousands or data.csv.decimal"
         )
         found.append(Finding("AmbiguousNumbers", "warning", text))
     if read.marks:
-        text = f"values of {name!r} that stand for a missing one: {read.describe_marks()}"
+        text = f"values of {name!r} that mean a missing value: {read.describe_marks()}"
         found.append(Finding("MissingMarks", "info", text, count=read.marks.total()))
     return found
 
@@ -155,8 +155,8 @@ def without_sentinel(
         return values, None
     found = values == sentinel
     text = (
-        f"{int(found.sum())} values of {name!r} are {sentinel:g}, far from all others: taken for missing; if they are "
-        "numbers, list in data.csv.nulls what stands for a missing value"
+        f"{int(found.sum())} values of {name!r} are {sentinel:g}, far from all others, and count as missing; if they "
+        "are real numbers, list the words for a missing value in data.csv.nulls"
     )
     findings.append(Finding("Sentinel", "warning", text, count=int(found.sum())))
     return np.where(found, np.nan, values), sentinel
@@ -183,13 +183,13 @@ def is_row_number(column: pd.Series, rows: npt.NDArray[np.intp]) -> bool:
 
 def _unless(read: Numbers) -> str:
     how = read.describe()
-    return f" (the others have {how})" if how else ""
+    return f" (the other values have {how})" if how else ""
 
 
 def _advice(value: str) -> str:
     if any(character.isdigit() for character in value):
-        return "correct it, or say in data.csv.decimal and data.csv.thousands how numbers are written"
+        return "correct it, or set the notation of numbers in data.csv.decimal and data.csv.thousands"
     return (
-        "correct the data, name the word in data.csv.nulls if it stands for a missing value, or use task "
+        "correct the data, list the word in data.csv.nulls if it means a missing value, or use task "
         "Classification for labels"
     )

@@ -105,7 +105,7 @@ class Numbers:
         """Return text about the notation. Empty for plain numbers."""
         parts = [self.notation.describe()] if self.notation is not None else []
         if self.unit:
-            parts.append("percent, 12.5 for 12.5%" if self.unit == PERCENT else f"in {self.unit}")
+            parts.append("percent (12.5% is read as 12.5)" if self.unit == PERCENT else f"in {self.unit}")
         return ", ".join(parts)
 
     def describe_marks(self) -> str:

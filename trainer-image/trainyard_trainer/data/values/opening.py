@@ -72,9 +72,9 @@ class Opening:
     def describe(self) -> str:
         """Return text about closed days and opening hours."""
         days = [name for name, is_open in zip(DAY_NAMES, self.week, strict=True) if is_open == "0"]
-        words = [f"never on {', '.join(days)}"] if days else []
+        words = [f"no rows on {', '.join(days)}"] if days else []
         if (self.opens, self.closes) != (0, _MINUTES):
-            words.append(f"only from {_clock(self.opens)} to {_clock(self.closes)}")
+            words.append(f"rows only from {_clock(self.opens)} to {_clock(self.closes)}")
         return ", ".join(words)
 
     def is_open(self, times: Times) -> npt.NDArray[np.bool_]:

@@ -151,7 +151,7 @@ def asked_times(column: pd.Series, name: str, clock: Clock) -> npt.NDArray[np.da
     """
     read = read_times(column, name, clock.zone, form=clock.form or None)
     if any(finding.code == AMBIGUOUS for finding in read.findings):  # the times of the training do not show the order
-        raise DataError(f"column {name!r}: the month or the day may come first in its dates; {HOW_TO_ASK}")
+        raise DataError(f"column {name!r}: the order of day and month in its dates is ambiguous; {HOW_TO_ASK}")
     missing = read.instants.isna().to_numpy()
     if missing.any():
         row = int(missing.argmax())
@@ -162,13 +162,13 @@ def asked_times(column: pd.Series, name: str, clock: Clock) -> npt.NDArray[np.da
         row, opening = int(closed.argmax()), frequency.opening
         raise DataError(
             f"column {name!r}, row {row + 1}: {_shown(column.iloc[row])} ({pd.Timestamp(times[row]).day_name()}) is "
-            f"closed: the data has rows {opening.describe()}; leave it out, or train with forecast.calendar: Full"
+            f"closed: the data has {opening.describe()}; leave it out, or train with forecast.calendar: Full"
         )
     return times
 
 
 def _shown(value: Any) -> str:
-    return "nothing" if pd.isna(value) else repr(str(value))
+    return "an empty value" if pd.isna(value) else repr(str(value))
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------
@@ -207,10 +207,10 @@ def _from_numbers(column: pd.Series, name: str, form: str | None) -> tuple[pd.Se
             times = _since_1970(column, unit, name)
             _require_sense(times, numbers, unit, name)
             return times, f"{_UNIX}{unit}"
-    excel = "; set data.timeFormat to Excel for days of Excel" if _EXCEL_DAYS[0] <= low <= _EXCEL_DAYS[1] else ""
+    excel = ", or set data.timeFormat to Excel for dates of Excel" if _EXCEL_DAYS[0] <= low <= _EXCEL_DAYS[1] else ""
     raise DataError(
-        f"column {name!r} (data.time) holds numbers such as {low:g} that are no times; "
-        f"use a date, a year, or seconds since 1970{excel}"
+        f"column {name!r} (data.time) contains numbers such as {low:g} that are not times; "
+        f"use dates, years, or seconds since 1970{excel}"
     )
 
 
@@ -242,9 +242,9 @@ def _require_sense(times: pd.Series, numbers: pd.Series, unit: str, name: str) -
     last = times.max()
     if last > pd.Timestamp.now() + _NOT_YET:
         raise DataError(
-            f"column {name!r} (data.time) holds numbers such as {int(numbers.iloc[0])}: as {unit} since 1970 they lie "
-            f"in the year {last.year}. Set data.timeFormat to Unix:{unit} if that is right, or to a format such as "
-            "%Y%m%d%H"
+            f"column {name!r} (data.time) contains numbers such as {int(numbers.iloc[0])}; read as {unit} since 1970, "
+            f"they are in the year {last.year}. If that is correct, set data.timeFormat to Unix:{unit}, otherwise to a "
+            "format such as %Y%m%d%H"
         )
 
 
@@ -334,11 +334,11 @@ def _order(parts: Sequence[Parts], name: str, findings: list[Finding]) -> Order:
     better = max(ORDERS, key=lambda order: evenness[order])
     if evenness[better] - min(evenness.values()) > _CLEARLY:
         first = "day" if better == "DMY" else "month"
-        text = f"dates in {name!r} are read with the {first} first: so they follow each other in equal steps"
+        text = f"dates in {name!r} are read with the {first} first, because their steps are then equal"
         findings.append(Finding("DateOrder", "info", text))
         return better
     text = (
-        f"column {name!r} can be read with the month or the day first; month first was taken. "
+        f"dates in {name!r} can have the month or the day first; they are read with the month first. "
         "Write dates as 2026-01-31, or set data.timeFormat"
     )
     findings.append(Finding(AMBIGUOUS, "warning", text))

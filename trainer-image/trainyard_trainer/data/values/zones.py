@@ -59,11 +59,17 @@ def to_instants(
         summer[doubtful] = (rows.groupby(["time", "key"], dropna=False).cumcount() == 0).to_numpy()
         alone = int((~rows.duplicated(keep=False)).sum())
         if alone:
-            text = f"{alone} times in {name!r} lie in the hour that autumn repeats in {zone}: read as summer time"
+            text = (
+                f"{alone} times in {name!r} are in the hour that occurs twice when clocks go back in {zone}; they are "
+                "read as summer time"
+            )
             findings.append(Finding("AmbiguousTimes", "warning", text, count=alone))
     if skipped.any():
         count = int(skipped.sum())
-        text = f"{count} times in {name!r} lie in the hour that spring skips in {zone}: are they of another zone?"
+        text = (
+            f"{count} times in {name!r} are in the hour that is skipped when clocks go forward in {zone}; check "
+            "data.timeZone"
+        )
         findings.append(Finding("NonexistentTimes", "warning", text, count=count))
     instants = index.tz_localize(zone, ambiguous=summer, nonexistent="shift_forward").tz_convert(None)
     return pd.Series(instants.astype("datetime64[ns]"), index=times.index), findings

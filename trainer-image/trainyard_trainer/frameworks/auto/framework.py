@@ -35,13 +35,13 @@ class AutoForecastFramework:
         spec = config.spec
         check_forecast(spec)
         if spec.search is not None:
-            raise ConfigError("spec.search looks for the parameters of one framework; name one in spec.framework")
+            raise ConfigError("spec.search needs a single framework; set spec.framework to one other than Auto")
         wanted = (spec.auto or Auto()).candidates or ALL
         for name in spec.parameters or {}:
             if name not in wanted:
                 raise ConfigError(
-                    f"spec.parameters.{name} is no candidate: with framework Auto the parameters stand below the name "
-                    f"of a candidate, one of {', '.join(wanted)}"
+                    f"spec.parameters.{name} is not a candidate: with framework Auto, put parameters below the name of "
+                    f"a candidate, one of {', '.join(wanted)}"
                 )
         for name in wanted:
             framework_named(name, forecast=True).check(config_of(config, name))

@@ -119,12 +119,12 @@ class AutoTableFramework:
         """Check the specification. LightGBM validates the values on a few synthetic rows."""
         spec = config.spec
         if spec.search is not None:
-            raise ConfigError("spec.search looks for the parameters of one framework; name one in spec.framework")
+            raise ConfigError("spec.search needs a single framework; set spec.framework to one other than Auto")
         for name in spec.parameters or {}:
             if name != "LightGBM":
                 raise ConfigError(
-                    f"spec.parameters.{name} is no candidate: with framework Auto the parameters stand below the name "
-                    "of a candidate, here LightGBM"
+                    f"spec.parameters.{name} is not a candidate: with framework Auto, put parameters below the name of "
+                    "a candidate, here LightGBM"
                 )
         names.check_metrics(spec)
         given = _given(spec.parameters or {})
@@ -219,7 +219,7 @@ class AutoTableFramework:
 def _given(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     given = parameters.get("LightGBM") or {}
     if not isinstance(given, dict):
-        raise ConfigError("spec.parameters.LightGBM must be the parameters of LightGBM by their names")
+        raise ConfigError("spec.parameters.LightGBM must map names of LightGBM parameters to values")
     return given
 
 
@@ -233,7 +233,7 @@ def _within_budget(dataset: Dataset, context: Context) -> tuple[list[str], list[
     left_out = list(PRESETS)[count:]
     if not left_out:
         return wanted, []
-    message = f"auto.budgetSeconds leaves out {', '.join(left_out)}: each takes {seconds:.0f} s of one core by estimate"
+    message = f"auto.budgetSeconds is too small for {', '.join(left_out)} (estimate: {seconds:.0f} s of one core each)"
     return wanted, [f"{message}; raise it to compare them too"]
 
 

@@ -90,7 +90,7 @@ class AutoTraining:
     def __init__(self, dataset: Dataset, context: Context) -> None:
         spec = context.config.spec
         if spec.forecast is None:
-            raise AssertionError("check has seen the section forecast")
+            raise AssertionError("check() requires spec.forecast")
         self._dataset, self._context, self._spec = dataset, context, spec
         self._horizon = spec.forecast.horizon
         baseline = Baseline.chosen(dataset, spec)
@@ -141,8 +141,8 @@ class AutoTraining:
         if plan.left_out:
             reported = ", ".join(f"{name} ({seconds:.0f} s)" for name, seconds in plan.left_out.items())
             self._warnings.append(
-                f"auto.budgetSeconds leaves out {reported}, by what they take of one core by estimate; raise it to "
-                "compare them too"
+                f"auto.budgetSeconds is too small for {reported} (estimated seconds of one core); raise it to compare "
+                "them too"
             )
         return plan
 
@@ -158,7 +158,7 @@ class AutoTraining:
                 candidates[name] = candidate_of(name, self._dataset, context, plan.methods)
                 said[name] = candidates[name].windows(units) if units else np.empty(0)
             except (ConfigError, DataError) as error:
-                self._warnings.append(f"{name} takes no part: {error}")
+                self._warnings.append(f"{name} is left out: {error}")
         if not said:
             raise DataError(f"{self._dataset.origin.uri}: no candidate can be trained: {'; '.join(self._warnings)}")
         selection = select(self._windows(units, list(said.values())), _REACH) if units else None
@@ -306,7 +306,7 @@ def config_of(config: TrainerConfig, name: Name) -> TrainerConfig:
     forecast = spec.forecast.model_copy(update={"quantiles": None}) if spec.forecast is not None else None
     parameters = (spec.parameters or {}).get(name)
     if parameters is not None and not isinstance(parameters, dict):
-        raise ConfigError(f"spec.parameters.{name} must be the parameters of {name} by their names")
+        raise ConfigError(f"spec.parameters.{name} must map names of {name} parameters to values")
     changed = {"framework": name, "auto": None, "parameters": parameters, "forecast": forecast}
     return config.model_copy(update={"spec": spec.model_copy(update=changed)})
 

@@ -52,7 +52,7 @@ class Baseline:
     @property
     def note(self) -> str:
         """A note for readers of the metrics."""
-        return f"the baseline is the {self.name} forecast: the best of {', '.join(NAIVES)} before the holdout"
+        return f"the baseline is the {self.name} forecast, the best of {', '.join(NAIVES)} before the holdout"
 
     def beside(
         self,

@@ -98,13 +98,15 @@ def require_same_steps(dataset: Dataset, columns: Columns, frequency: str) -> No
         If the dataset has another frequency or clock, or lacks a covariate.
     """
     if dataset.frequency != frequency:
-        raise DataError(f"its steps are {frequency}, those of the data are {dataset.frequency}")
+        raise DataError(f"the model has steps of {frequency}, but the data has steps of {dataset.frequency}")
     mine, theirs = columns.clock, dataset.clock
     if (mine.zone, mine.wall) != (theirs.zone, theirs.wall):
-        raise DataError(f"its times are kept by {mine.zone or 'UTC'}, those of the data by {theirs.zone or 'UTC'}")
+        raise DataError(
+            f"the model has times of {mine.zone or 'UTC'}, but the data has times of {theirs.zone or 'UTC'}"
+        )
     missing = [name for name in columns.regressors if name not in dataset.features]
     if missing:
-        raise DataError(f"the data lacks its covariate {missing[0]!r}")
+        raise DataError(f"the data lacks the covariate {missing[0]!r} of the model")
 
 
 def quantile_columns(levels: Sequence[float]) -> list[str]:
@@ -114,7 +116,7 @@ def quantile_columns(levels: Sequence[float]) -> list[str]:
 
 def unknown_series(columns: Columns, name: str, known: int) -> DataError:
     """Return the error for a series that the model was not trained on."""
-    return DataError(f"column {columns.series!r}: the model knows no series {name!r}; it was trained on {known} series")
+    return DataError(f"column {columns.series!r}: the model has no series {name!r}; it was trained on {known} series")
 
 
 def asked_rows(dataset: Dataset, columns: Columns, series: str, rows: slice) -> pd.DataFrame:

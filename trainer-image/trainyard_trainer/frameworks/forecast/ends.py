@@ -66,8 +66,8 @@ class Ends:
             row = rows[int(outside.argmax())]
             raise DataError(
                 f"column {self.columns.time!r}, data row {row + 1}: {pd.Timestamp(times[row]).isoformat()} is outside "
-                f"what the model answers for series {self.names[number]!r}: {last} steps of "
-                f"{self.frequency.alias} behind {pd.Timestamp(end).isoformat()}; ask for one of these, or train "
+                f"the range of the model for series {self.names[number]!r}, which is {last} steps of "
+                f"{self.frequency.alias} after {pd.Timestamp(end).isoformat()}; request times in this range, or train "
                 "with newer data or a longer spec.forecast.horizon"
             )
         return np.asarray(steps)

@@ -151,8 +151,8 @@ def levels_of(spec: TrainingJobSpec) -> tuple[float, ...]:
 def no_windows(uri: str) -> DataError:
     """Return the error for quantiles if every series is too short for a window."""
     return DataError(
-        f"{uri}: no series is long enough to compare forecasts with the rows before its holdout, which is what "
-        "spec.forecast.quantiles are told by; give longer series, or leave quantiles out"
+        f"{uri}: no series is long enough to compare forecasts with the rows before its holdout, as "
+        "spec.forecast.quantiles require; give longer series, or leave quantiles out"
     )
 
 

@@ -39,7 +39,7 @@ def threads_for(dataset: Dataset, workers: int) -> int:
 def parts_of(dataset: Dataset) -> Parts:
     """Return the split of the rows. Raises ConfigError for a dataset of series."""
     if dataset.parts is None:
-        raise ConfigError("LightGBM needs rows that are split into parts; use task Regression or Classification")
+        raise ConfigError("LightGBM needs a table with a split; use task Regression or Classification")
     return dataset.parts
 
 
@@ -107,7 +107,7 @@ def fit(
             keep_training_booster=True,  # otherwise it is written as text and parsed
         )
     except lightgbm.basic.LightGBMError as error:
-        raise ConfigError(f"spec.parameters: LightGBM cannot train with them on {uri}: {error}") from error
+        raise ConfigError(f"spec.parameters: LightGBM cannot train with these parameters on {uri}: {error}") from error
 
 
 class Reporter:

@@ -94,7 +94,7 @@ class LightGBMFramework:
     def check(self, config: TrainerConfig) -> None:
         """Check task, objective and parameters. LightGBM validates the values on a few synthetic rows."""
         if config.spec.task == "Forecast":
-            raise Unsupported("framework LightGBM with task Forecast comes with a later release; use Prophet")
+            raise Unsupported("the LightGBM framework for tables does not support task Forecast")
         names.check_metrics(config.spec)
         lightgbm_parameters.try_out(config.spec.parameters or {}, config.spec.task)
         lightgbm_parameters.check_space(config.spec)
@@ -141,7 +141,7 @@ class LightGBMFramework:
         stops_early = parameters["early_stopping_round"] > 0
         unfinished = (
             f"training used all {rounds} rounds without stopping early; "
-            "a higher spec.parameters.num_iterations or learning_rate may do better"
+            "a higher spec.parameters.num_iterations or learning_rate may give a better model"
         )
         return Trained(
             formats=(FORMAT,),

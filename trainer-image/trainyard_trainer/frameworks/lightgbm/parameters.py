@@ -106,9 +106,9 @@ def checked(given: Mapping[str, Any], field: str = "spec.parameters") -> dict[st
         if name in _FILES_AND_NETWORK:
             raise ConfigError(f"{field}.{key} belongs to LightGBM's command line and has no use here; leave it out")
         if name in result:
-            raise ConfigError(f"{field}.{key} says {name} a second time; keep one of the two")
+            raise ConfigError(f"{field}.{key} sets {name} a second time; keep one of the two")
         if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict | list) for one in value)):
-            raise ConfigError(f"{field}.{key} must be a number, a word or a list of these")
+            raise ConfigError(f"{field}.{key} must be a number, a text or a list of these")
         result[name] = value
     return result
 
@@ -127,7 +127,7 @@ def check_space(spec: TrainingJobSpec) -> None:
     for name in checked(apart):
         if name in searched:
             raise ConfigError(
-                f"spec.search.space and spec.parameters both name {name}, by its aliases; keep one of the two"
+                f"spec.search.space and spec.parameters both contain {name} or an alias of it; keep one of the two"
             )
 
 
@@ -181,7 +181,7 @@ def try_out(given: Mapping[str, Any], task: Task) -> None:
     try:
         lightgbm.train(parameters | {"num_iterations": 1}, known, valid_sets=[judge])
     except Exception as error:  # LightGBM raises its own errors, TypeError, ValueError, KeyError, and others
-        hint = "; name a metric, or set early_stopping_round to 0" if "early stopping" in str(error) else ""
+        hint = "; set a metric, or set early_stopping_round to 0" if "early stopping" in str(error) else ""
         raise ConfigError(f"spec.parameters: LightGBM refused a value: {error}{hint}") from error
 
 
@@ -198,6 +198,6 @@ def check_target(parameters: Mapping[str, Any], target: npt.NDArray[np.float64],
     if (objective in _NOT_NEGATIVE and least < 0) or (objective == "gamma" and least <= 0):
         needed = "above 0" if objective == "gamma" else "of 0 or more"
         raise ConfigError(
-            f"spec.parameters.objective {objective!r} needs values {needed}, column {name!r} (data.target) has "
+            f"spec.parameters.objective {objective!r} needs values {needed}, but column {name!r} (data.target) has "
             f"{least:g}; use tweedie for values of 0 and more, or regression for any"
         )

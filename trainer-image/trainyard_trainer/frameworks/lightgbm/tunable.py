@@ -105,7 +105,7 @@ class TabularTunable:
         value = ranking_value(spec, found)
         if value is None:
             raise DataError(
-                f"the rows that validate do not allow {searched_metric(spec)}; give more data or set another "
+                f"{searched_metric(spec)} cannot be computed on the validation rows; give more data or set another "
                 "spec.objective"
             )
         return value
@@ -156,7 +156,7 @@ class ForecastTunable:
         """Return the metric on the windows before the holdout: see ``Tunable``."""
         found = self._fitter.judge(self._feature_spec, self._fitter.parameters(parameters), report)
         if found.score is None:
-            raise DataError("the windows before the holdout do not allow the metric of the search; set spec.objective")
+            raise DataError("spec.objective cannot be computed on the windows before the holdout; set another metric")
         return found.score
 
     @functools.cached_property

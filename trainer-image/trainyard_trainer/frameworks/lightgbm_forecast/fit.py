@@ -85,7 +85,7 @@ class Fitter:
     def __init__(self, dataset: Dataset, context: Context) -> None:
         spec = context.config.spec
         if spec.forecast is None:
-            raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
+            raise ConfigError("task Forecast needs spec.forecast (at least forecast.horizon)")
         self.horizon = spec.forecast.horizon
         frequency = frequency_by(dataset.frequency or "D", dataset.clock)
         self.rows = TreeRows.of(dataset, frequency, dataset.features, Baseline.chosen(dataset, spec))
@@ -190,7 +190,7 @@ class Fitter:
 
     def _refused(self, error: Exception) -> ConfigError:
         uri = self.rows.dataset.origin.uri
-        return ConfigError(f"spec.parameters: LightGBM cannot train with them on {uri}: {error}")
+        return ConfigError(f"spec.parameters: LightGBM cannot train with these parameters on {uri}: {error}")
 
     def trees(self, booster: lightgbm.Booster, feature_spec: FeatureSpec, rounds: int = -1) -> Trees:
         """Return a booster with the meaning of its columns. The first ``rounds`` rounds are used; -1 means all."""
@@ -223,8 +223,8 @@ class Fitter:
         near = replace(near, static=dataset.static.names, texts=dataset.static.texts)
         if max(lengths) < near.shortest:
             raise DataError(
-                f"{self.rows.dataset.origin.uri}: no series has the {near.shortest} steps before its holdout that a "
-                "model of lags needs; give longer series, or use framework Prophet"
+                f"{self.rows.dataset.origin.uri}: no series has the {near.shortest} steps before its holdout that "
+                "lags need; give longer series, or use framework Prophet"
             )
         return list(self._variants(near, lengths, positive=parameters["objective"] in _NEVER_NEGATIVE))
 
@@ -285,9 +285,7 @@ class Fitter:
             random = np.random.default_rng(parameters["seed"])
             chosen = chosen[np.sort(random.choice(len(chosen), sample, replace=False))]
         if len(chosen) == 0:
-            raise DataError(
-                f"{rows.dataset.origin.uri}: the series have too few rows to learn from; give longer series"
-            )
+            raise DataError(f"{rows.dataset.origin.uri}: the series have too few rows to train on; give longer series")
         series = panel.numbers()[panel.steps[chosen]]
         scales = self._scales(cuts)[series]
         past = self._features(feature_spec)[panel.steps[chosen]] / scales[:, None].astype(np.float32)
@@ -347,7 +345,7 @@ class _Growth:
         sample: int | None = None,
     ) -> None:
         if fitter.origins is None:
-            raise DataError("no series is long enough for a window to judge by; give longer series")
+            raise DataError("no series is long enough for an evaluation window; give longer series")
         self._fitter, self._origins, self._feature_spec, self._report = fitter, fitter.origins, feature_spec, report
         self._patience, self._threads = parameters["early_stopping_round"], parameters["num_threads"]
         self._most = parameters["num_iterations"]

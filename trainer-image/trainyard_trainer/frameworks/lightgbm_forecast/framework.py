@@ -120,10 +120,10 @@ class LightGBMForecastFramework:
         feature_spec = model.trees.feature_spec
         for kind, wanted, there in (
             ("column of data.static", feature_spec.static, dataset.static.names),
-            ("covariate that is known only up to now,", feature_spec.lagged, dataset.lagged),
+            ("covariate", feature_spec.lagged, dataset.lagged),
         ):
             if missing := [name for name in wanted if name not in there]:
-                raise DataError(f"the data lacks its {kind} {missing[0]!r}")
+                raise DataError(f"the data lacks the {kind} {missing[0]!r} of the model")
         frequency = model.trees.frequency
         rows = TreeRows.of(dataset, frequency, model.columns.regressors, Baseline("last value", frequency))
         units = tuple(Unit(number, one.split, one.stop) for number, one in enumerate(dataset.series))

@@ -133,4 +133,4 @@ class TreesTraining:
 def _warnings(shortest: int, short: int) -> tuple[str, ...]:
     if not short:
         return ()
-    return (f"{short} series are answered by the seasonal naive model: they have fewer than {shortest} steps",)
+    return (f"{short} series use the seasonal naive model, because they have fewer than {shortest} steps",)

@@ -16,8 +16,8 @@ from trainyard_trainer.search.space import Space, parse
 
 _NOT_SETTABLE: Final = {
     "holidays": "use spec.forecast.holidaysCountry",
-    "stan_backend": "it is fixed",
-    "mcmc_samples": "only the most probable fit is made",
+    "stan_backend": "it cannot be changed",
+    "mcmc_samples": "sampling is not supported",
     "uncertainty_samples": "intervals come from spec.forecast.quantiles",
 }
 
@@ -61,7 +61,7 @@ def space_of(spec: TrainingJobSpec) -> Space:
     free = {name: word for name, word in words.items() if name not in (spec.parameters or {})}
     if not free:
         raise ConfigError(
-            f"spec.parameters sets all that spec.search would look for ({', '.join(sorted(words))}); leave one out"
+            f"spec.parameters sets all parameters of spec.search ({', '.join(sorted(words))}); leave one of both out"
         )
     return parse(free)
 
@@ -94,7 +94,7 @@ def _try_out(parameters: Mapping[str, Any]) -> None:
         return
     if parameters.get("growth") == "logistic":
         raise ConfigError(
-            "spec.parameters.growth logistic needs a cap per row, which data has no place for; use linear"
+            "spec.parameters.growth logistic needs a cap in each row, which spec.data does not support; use linear"
         )
     times = np.arange("2024-01-01", "2024-03-01", dtype="datetime64[D]").astype("datetime64[ns]")
     # With noise, because CmdStan takes seconds to fit data without errors.

@@ -102,7 +102,7 @@ def fit_series(task: Task, stop: Stop = never) -> Outcome:
                 task.name, kind, *kept, failures=series.failures, windows=said, seconds=_core_seconds() - began
             )
             return outcome if found is None else _with_search(outcome, found)
-    raise RuntimeError(f"series {task.name!r}: nothing could be fitted: {series.failures}")
+    raise RuntimeError(f"series {task.name!r}: no model could be fitted: {series.failures}")
 
 
 def _core_seconds() -> float:
@@ -186,7 +186,7 @@ class _Series:
 
     def _score(self, parameters: Mapping[str, Any], report: Report) -> float:
         if self._stop():
-            raise Interrupted("stopped during the search of a series; the next attempt begins with this series")
+            raise Interrupted("stopped during the search of a series; the next attempt starts with this series")
         try:
             return self._loss("prophet", parameters, report)
         except GivenUpError:
@@ -220,7 +220,7 @@ class _Series:
         model = fit_model(kind, task, fold.fit, self._frequency, parameters, quantiles.levels)
         forecast = model.predict(task.times[fold.judge], task.beside(fold.judge), quantiles)
         if not np.isfinite(forecast).all():
-            raise ValueError("its forecast is not finite")
+            raise ValueError("the forecast is not finite")
         return forecast, model
 
     def _attempt(self, kind: Kind, work: Callable[[], T]) -> T | None:
@@ -228,7 +228,7 @@ class _Series:
             return work()
         except Interrupted:
             raise
-        except Exception as error:  # noqa: BLE001 - one series must not end the job; its fallback is counted and told
+        except Exception as error:  # noqa: BLE001 - one series must not end the job; its fallback is counted and reported
             self.failures[kind] = _message_of(error)
             return None
 

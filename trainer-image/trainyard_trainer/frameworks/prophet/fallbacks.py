@@ -46,7 +46,7 @@ def fit_fallback(kind: Kind, times: Times, values: Floats, frequency: Frequency)
         case "tsb" | "imapa":
             return {"kind": kind, "value": _level(kind, values)}
         case _:
-            raise ValueError(f"{kind} is no fallback")
+            raise ValueError(f"{kind} is not a fallback")
 
 
 def _level(kind: Kind, values: Floats) -> float:

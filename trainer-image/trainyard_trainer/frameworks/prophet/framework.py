@@ -135,7 +135,7 @@ class ProphetFramework:
                 fallback=fallback,
                 failed=dataset.series_total - total,
             ),
-            warnings=(*_describe(outcomes), *unused_columns(dataset, "only LightGBM does")),
+            warnings=(*_describe(outcomes), *unused_columns(dataset)),
             tuned=_tuned(outcomes) if context.config.spec.search is not None else None,
         )
 
@@ -229,7 +229,7 @@ def _finish(dataset: Dataset, context: Context, *, alone: bool) -> Iterator[Outc
     pieces = PieceWriter(context.checkpoints, PREFIX)
     open_ = [series for series in dataset.series if series.name not in finished]
     if known := len(dataset.series) - len(open_):
-        LOGGER.info("%d of %d series are finished already, by another attempt", known, len(dataset.series))
+        LOGGER.info("an earlier attempt has already finished %d of %d series", known, len(dataset.series))
     workers = max(1, min(context.workers, len(open_)))
     if workers > 1:
         intermittent = any(dataset.demand.get(series.name) == "Intermittent" for series in open_)

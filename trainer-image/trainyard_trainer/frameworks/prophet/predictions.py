@@ -46,7 +46,7 @@ def predict_on_processes(bundle: Bundle, tables: Iterable[pd.DataFrame], workers
             yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise RuntimeError(
-            "a worker process was killed while it forecast, most likely out of memory; raise "
+            "a worker process was killed during a forecast, most likely out of memory; raise "
             "spec.resources.limits.memory or set fewer spec.workers"
         ) from error
     finally:
@@ -61,5 +61,5 @@ def _prepare(folder: Path) -> None:
 
 def _predict(table: pd.DataFrame) -> pd.DataFrame:
     if _bundle is None:
-        raise AssertionError("the initializer has read it")
+        raise AssertionError("the initializer loads the bundle")
     return ProphetFramework().predict(_bundle, table)

@@ -92,7 +92,7 @@ class StatsFitter:
     def __init__(self, dataset: Dataset, context: Context, methods: Sequence[Method] = ()) -> None:
         spec = context.config.spec
         if spec.forecast is None:
-            raise AssertionError("check has seen the section forecast")
+            raise AssertionError("check() requires spec.forecast")
         self._context = context
         self.horizon = spec.forecast.horizon
         self.layout = Layout.of(dataset, Baseline.chosen(dataset, spec), context.parameters.get("input_size"))

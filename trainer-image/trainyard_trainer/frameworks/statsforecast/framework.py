@@ -56,7 +56,7 @@ class StatsForecastFramework:
         check_forecast(config.spec)
         if config.spec.search is not None:
             raise ConfigError(
-                "spec.search: the methods of framework StatsForecast find their parameters themselves; leave it out"
+                "spec.search: the methods of framework StatsForecast choose their parameters themselves; leave it out"
             )
         check_parameters(config.spec.parameters or {})
 
@@ -214,20 +214,20 @@ def _warnings(context: Context, dataset: Dataset, fitter: StatsFitter, fits: Seq
     failed = Counter((label, reason) for one in fits for label, reason in one.failures.items())
     naive = sum(not one.weights.any() for one in fits)
     found = [
-        f"{count} series: {label} failed and takes no part: {reason}"
+        f"{count} series: {label} failed and is left out: {reason}"
         for (label, reason), count in failed.most_common(_REASONS_REPORTED)
     ]
     if naive:
-        found.append(f"{naive} series are answered by the seasonal naive model: no method could be fitted to them")
+        found.append(f"{naive} series use the seasonal naive model, because no method could be fitted to them")
     if dataset.features:
-        found.append(f"the covariates {', '.join(dataset.features)} are not used: the methods look at the target alone")
+        found.append(f"the covariates {', '.join(dataset.features)} are not used: the methods only use the target")
     if forecast is not None and forecast.holidays_country is not None:
-        found.append("forecast.holidaysCountry is not used: the methods look at the target alone")
-    found += unused_columns(dataset, "only LightGBM does")
+        found.append("forecast.holidaysCountry is not used: the methods only use the target")
+    found += unused_columns(dataset)
     longest = int(np.diff(fitter.layout.rows.panel.begins).max())
     if longest > fitter.layout.input_size:
         found.append(
             f"the methods are fitted to the newest {fitter.layout.input_size} of up to {longest} steps of a series; "
-            "parameters.input_size sets another number"
+            "to change this number, set spec.parameters.input_size"
         )
     return tuple(found)

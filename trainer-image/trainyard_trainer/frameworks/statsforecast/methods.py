@@ -104,11 +104,11 @@ class Method:
         }
         found = np.asarray(make(**settings).forecast(y=values, h=steps)["mean"], dtype=np.float64)
         if not np.isfinite(found).all():
-            raise ValueError("its forecast is not finite")
+            raise ValueError("the forecast is not finite")
         low, high = values.min(), values.max()
         margin = _FAR * (high - low) + np.abs(values).max()
         if found.min() < low - margin or found.max() > high + margin:
-            raise ValueError("its forecast runs away")
+            raise ValueError("the forecast is far outside the range of the series")
         return np.maximum(found, 0.0) if low >= 0 else found
 
     def _settings(self, make: Any, season: int, seasons: list[int]) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def asked_methods(parameters: Mapping[str, Any]) -> tuple[Method, ...]:
     labels = [one.label for one in found]
     twice = [label for label in labels if labels.count(label) > 1]
     if twice:
-        raise ConfigError(f"spec.parameters.models names {twice[0]} twice; give one of them another alias")
+        raise ConfigError(f"spec.parameters.models contains {twice[0]} twice; give one of them another alias")
     return found
 
 
@@ -166,7 +166,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(name, _NAMES, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(
-                f"spec.parameters.{name} is not known: framework StatsForecast has models and input_size{hint}"
+                f"spec.parameters.{name} is unknown: framework StatsForecast has models and input_size{hint}"
             )
     size = parameters.get("input_size")
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
@@ -184,8 +184,8 @@ def _method(wanted: Any) -> Method:
         ((name, arguments),) = wanted.items()
     else:
         raise ConfigError(
-            f"spec.parameters.models: {wanted!r} is neither the name of a method nor one name with its arguments, such "
-            "as {AutoETS: {model: ZZA}}"
+            f"spec.parameters.models: {wanted!r} must be the name of a method, or one name with its arguments, such as "
+            "{AutoETS: {model: ZZA}}"
         )
     if name not in SECONDS_PER_STEP:
         near = difflib.get_close_matches(str(name), SECONDS_PER_STEP, 1)
@@ -194,7 +194,7 @@ def _method(wanted: Any) -> Method:
             f"spec.parameters.models: there is no method {name!r} among {', '.join(SECONDS_PER_STEP)}{hint}"
         )
     if arguments is not None and not isinstance(arguments, dict):
-        raise ConfigError(f"spec.parameters.models: the arguments of {name} must be names with values")
+        raise ConfigError(f"spec.parameters.models: the arguments of {name} must map names to values")
     return Method(name, arguments or {})
 
 
@@ -205,4 +205,4 @@ def _try_out(method: Method) -> None:
         method.forecast(values, 2, 7, (7,))
     except Exception as error:
         text = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ConfigError(f"spec.parameters.models: {method.name} refuses its arguments: {text}") from error
+        raise ConfigError(f"spec.parameters.models: {method.name} does not accept its arguments: {text}") from error

@@ -55,7 +55,7 @@ def on_device(
     name = next((one for one in there if requested in {"Auto", one}), None)
     if name is None:
         kind = "GPU" if requested == "Auto" else requested
-        reason = f"no {kind} device is there (Torch finds {', '.join(there) or 'none'})"
+        reason = f"this machine has no {kind} device (Torch finds {', '.join(there) or 'none'})"
         return _on_cpu(reason, accelerator, work)
     try:
         return OnDevice(work(torch.device(name)), name)

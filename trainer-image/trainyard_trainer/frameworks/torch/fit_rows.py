@@ -192,7 +192,7 @@ def describe(dataset: Dataset, parameters: TabularParameters, rows: npt.NDArray[
 def parts_of(dataset: Dataset) -> Parts:
     """Return the split of a table. Raises ConfigError."""
     if dataset.parts is None:
-        raise ConfigError("Torch needs rows that are split into parts for this task")
+        raise ConfigError("Torch needs a table with a split for this task")
     return dataset.parts
 
 
@@ -231,5 +231,5 @@ def _metric(dataset: Dataset, lesson: RowsLesson, spec: TrainingJobSpec) -> floa
     value = names.ranking_value(spec, found)
     if value is None:
         wanted = names.searched_metric(spec)
-        raise DataError(f"{wanted} has no value on the validation part; choose another spec.objective.metric")
+        raise DataError(f"{wanted} cannot be computed on the validation part; choose another spec.objective.metric")
     return value

@@ -129,7 +129,7 @@ def train_series(dataset: Dataset, context: Context) -> Trained:
             fallback=0,
             failed=dataset.series_total - len(dataset.series),
         ),
-        warnings=(*work.warnings, *course.warnings, *unused_columns(dataset, "only LightGBM does")),
+        warnings=(*work.warnings, *course.warnings, *unused_columns(dataset)),
         device=work.device,
         tuned=context.tuned,
     )
@@ -174,7 +174,7 @@ def score_series(
         value = names.ranking_value(spec, found)
         if value is None:
             wanted = names.searched_metric(spec)
-            raise DataError(f"{wanted} has no value before the holdouts; choose another spec.objective.metric")
+            raise DataError(f"{wanted} cannot be computed before the holdouts; choose another spec.objective.metric")
         return value
 
     def watching(lesson: WindowsLesson) -> Watch:

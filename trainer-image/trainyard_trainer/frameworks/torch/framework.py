@@ -51,7 +51,7 @@ class TorchFramework:
         if spec.search is not None:
             torch_parameters.check_names(spec.search.space or {}, spec.task, "spec.search.space")
         if spec.shards > 1:
-            raise ConfigError("spec.shards above 1: one network learns all series together; leave it out")
+            raise ConfigError("spec.shards must be 1, because one network is trained on all series; leave it out")
         if spec.task == "Forecast":
             _check_forecast(config)
             torch_parameters.forecast(spec.parameters or {})
@@ -61,7 +61,7 @@ class TorchFramework:
             import torch  # noqa: F401
         except ModuleNotFoundError as error:
             raise Unsupported(
-                "this image has no Torch: name one that has in spec.image, or for all jobs in the chart's "
+                "this image has no Torch; set spec.image to an image that has it, or for all jobs the chart's "
                 "trainer.imageByFramework.Torch"
             ) from error
 
@@ -158,7 +158,7 @@ def _check_forecast(config: TrainerConfig) -> None:
 
 def _parts(dataset: Dataset) -> Parts:
     if dataset.parts is None:
-        raise ConfigError("Torch needs rows that are split into parts for this task")
+        raise ConfigError("Torch needs a table with a split for this task")
     return dataset.parts
 
 

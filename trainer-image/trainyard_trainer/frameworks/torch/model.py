@@ -89,7 +89,7 @@ class ForecastModel:
             fed: list[dict[str, npt.NDArray[Any]]] = []
             torch_windows.forecast(latest, self.description, lambda tensors: self._noted(fed, tensors))
             if len(fed) > 1:
-                raise DataError(f"the network tells {self.description.horizon} steps at once; ask for no more")
+                raise DataError(f"the network forecasts at most {self.description.horizon} steps; request fewer")
             return fed[0]
 
         def decode(outputs: list[Any]) -> pd.DataFrame:
@@ -138,8 +138,8 @@ class ForecastModel:
                 for time in (context.last, times[int(outside.argmax())])
             )
             raise DataError(
-                f"column {columns.time!r}: {wrong} cannot be forecast: the model knows series {context.name!r} up to "
-                f"{last}, ask for one of the {_MOST_STEPS} steps after it"
+                f"column {columns.time!r}: {wrong} cannot be forecast: series {context.name!r} of the model ends at "
+                f"{last}; request one of the {_MOST_STEPS} steps after that"
             )
         return steps
 

@@ -93,7 +93,7 @@ def check_names(given: Mapping[str, Any], task: Task, field: str) -> None:
         if name in _ELSEWHERE:
             raise ConfigError(f"{field}.{name} is decided by {_ELSEWHERE[name]}; leave it out")
         near = difflib.get_close_matches(name, known, n=2)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
         raise ConfigError(f"{field}.{name} is not a parameter of Torch with task {task}; {hint}")
 
 

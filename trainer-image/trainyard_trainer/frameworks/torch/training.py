@@ -109,7 +109,7 @@ class Course:
             return ()
         unfinished = (
             f"training used all {self.epochs} epochs without stopping early; "
-            "a higher spec.parameters.epochs or learning_rate may do better"
+            "a higher spec.parameters.epochs or learning_rate may give a better model"
         )
         return (unfinished,)
 
@@ -192,13 +192,13 @@ def fit(lesson: Lesson, plan: Plan, watch: Watch, device: torch.device) -> Cours
         before = _state(network, optimizer, best)
         if not _epoch(lesson, optimizer, plan, notes.epoch, watch.stop, device):
             _keep(watch.checkpoints, before, notes, plan)
-            raise Interrupted(f"stopped in epoch {notes.epoch + 1}; the next attempt goes on with it")
+            raise Interrupted(f"stopped in epoch {notes.epoch + 1}; the next attempt continues with this epoch")
         network.eval()
         with torch.inference_mode():
             loss = lesson.judge()
         if not math.isfinite(loss):
             raise ConfigError(
-                f"spec.parameters: in epoch {notes.epoch + 1} the loss was no longer finite; use a lower learning_rate "
+                f"spec.parameters: the loss is not finite in epoch {notes.epoch + 1}; use a lower learning_rate "
                 f"than {plan.learning_rate:g}"
             )
         notes.epoch += 1

@@ -119,7 +119,7 @@ def _finished(pool: ProcessPoolExecutor, pending: Iterable[Future[Outcome]]) -> 
 
 def _raise_if(stop: Stop) -> None:
     if stop():
-        raise Interrupted("stopped between two series; the next attempt goes on with those that are not finished")
+        raise Interrupted("stopped between two series; the next attempt continues with the unfinished series")
 
 
 def prepare_worker() -> None:

@@ -1,4 +1,4 @@
-"""Separator, decimal sign and header are found; a broken table is told with its line."""
+"""Detection of separator, decimal sign and header. The message about a broken table names the line."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ _NUMBERS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda x: round(x, 3) + 0.0
     decimal=st.sampled_from(".,"),
     rows=st.lists(st.tuples(_WORDS, _NUMBERS, _NUMBERS), min_size=3, max_size=20),
 )
-def test_what_a_csv_writer_wrote_is_found_again(separator, decimal, rows):
+def test_the_dialect_of_a_csv_writer_is_detected(separator, decimal, rows):
     text = io.StringIO()
     writer = csv.writer(text, delimiter=separator, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
     writer.writerow(["name, of; it", "first", "second"])
@@ -78,15 +78,15 @@ def test_bad_heads_are_named(head, words):
     [
         (b'a,b\n1,2\n3,"four\n5,6\n', "opens in line 3 and never closes"),
         (b'a,b\n1,"x\ny"\n"u\nv","w\n5,6\n', "opens in line 5 and never closes"),
-        (b"a,b\n1,2\n3,4,5\n", "line 3 has 3 fields where the header has 2"),
-        (b'a,b\n"x\ny",2\n3\n', "line 4 has 1 fields where the header has 2"),
+        (b"a,b\n1,2\n3,4,5\n", "line 3 has 3 fields, but the header has 2"),
+        (b'a,b\n"x\ny",2\n3\n', "line 4 has 1 fields, but the header has 2"),
         (b"a,b\n1,2\n3,\xff\n", "byte 0xff at offset 10 (line 3)"),
     ],
 )
 def test_diagnosis_names_the_line(text, words):
-    said = diagnose(io.BytesIO(text), Dialect(",", ".", "utf-8", ("a", "b")))
-    assert said is not None
-    assert words in said
+    message = diagnose(io.BytesIO(text), Dialect(",", ".", "utf-8", ("a", "b")))
+    assert message is not None
+    assert words in message
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,4 +1,4 @@
-"""A file is what it holds, whatever it is called."""
+"""The content of a file determines its format, even if the name shows another one."""
 
 import gzip
 
@@ -32,13 +32,13 @@ def parquet():
         ("rows.parquet.zst", zstandard.compress(parquet()), "Parquet"),
     ],
 )
-def test_the_content_tells_the_format(tmp_path, name, body, note):
+def test_the_content_determines_the_format(tmp_path, name, body, note):
     table = table_of(job(write(tmp_path, body, name)), tmp_path)
     assert table.frame.to_numpy().tolist() == [[1, 2]]
     assert table.origin.notes[0].startswith(note)
 
 
-def test_bytes_that_are_no_text_need_a_format(tmp_path):
+def test_binary_content_needs_a_format(tmp_path):
     with pytest.raises(ConfigError, match=r"set data\.format"):
         table_of(job(write(tmp_path, b"\x00\x01\x02", "export")), tmp_path)
 
@@ -48,7 +48,7 @@ def test_large_json_objects(tmp_path):
     assert table_of(job(write(tmp_path, rows, "t.jsonl")), tmp_path).frame["y"].tolist() == [0, 1, 2]
 
 
-def test_a_change_of_kind_far_down_is_reported_with_its_line(tmp_path):
+def test_a_type_change_in_a_late_line_names_the_line(tmp_path):
     rows = '{"y": 1, "a": 1}\n' * 400_000 + '{"y": "many", "a": 1}\n'
     with pytest.raises(Exception, match="'y' is text in line 400001 and a number in line 1"):
         table_of(job(write(tmp_path, rows, "t.jsonl")), tmp_path)

@@ -1,4 +1,4 @@
-"""A file is hashed while it is read: the digest is that of its bytes in every case, and reading can be stopped."""
+"""A file is hashed while it is read. The digest is that of its bytes, and reading can be stopped."""
 
 import gzip
 import hashlib
@@ -40,7 +40,7 @@ def parquet():
         ("t.jsonl", b'{"a": 1, "y": 2}\n'),
         ("t.parquet", parquet()),
     ],
-    ids=["lines", "wide", "a line feed", "a missing word", "no last end", "gzip", "JSON lines", "Parquet"],
+    ids=["lines", "wide", "a line feed", "a missing word", "no final line feed", "gzip", "JSON lines", "Parquet"],
 )
 def test_the_digest_is_that_of_the_bytes(tmp_path, name, content):
     encoding = "utf-16" if content.startswith(b"\xff\xfe") else "utf-8"
@@ -57,7 +57,7 @@ def test_reading_ends_between_two_blocks(tmp_path, blocks):
 
 @pytest.mark.parametrize("text", ["", "a", "a\n", "a\nb", 'a\n"b', 'a"\nb\n', "x" * 5000, "\n" + "x" * 5000, '"' * 9])
 @pytest.mark.parametrize("size", [1, 3, 8192])
-def test_lines_and_marks_are_counted_in_blocks_of_any_size(text, size):
+def test_lines_and_quotation_marks_are_counted_for_any_block_size(text, size):
     lines = Lines(io.BytesIO(text.encode()), pa.default_memory_pool(), lambda: None)
     assert b"".join(iter(lambda: lines.read(size), b"")).decode() == text
     assert lines.count == len(text.splitlines())

@@ -1,6 +1,6 @@
-"""Whatever separator, decimal sign, encoding, line end and compression a table has: its values come back.
+"""A table is read back with the same values, for any separator, decimal sign, encoding, line end and compression.
 
-A column in which nothing tells thousands from a fraction is no number: its text comes back, and a training refuses it.
+If no value shows whether a comma separates thousands or a fraction, the column stays text, and training refuses it.
 """
 
 import csv
@@ -29,7 +29,7 @@ _NUMBERS = st.integers(-(10**7), 10**7).map(lambda number: number + 0.125)
     pack=st.sampled_from(sorted(PACKS)),
     rows=st.lists(st.tuples(_WORDS, _NUMBERS), min_size=3, max_size=12),
 )
-def test_what_was_written_is_read(tmp_path, separator, decimal, encoding, line_end, pack, rows):
+def test_a_written_table_is_read_back(tmp_path, separator, decimal, encoding, line_end, pack, rows):
     # "1,125" alone may be a thousand in English: see dialect.detect.
     assume(separator != "," or decimal != "," or any(abs(number) > 1000 for _, number in rows))
     text = io.StringIO(newline="")
@@ -43,9 +43,7 @@ def test_what_was_written_is_read(tmp_path, separator, decimal, encoding, line_e
     assert frame["größe"].astype(str).tolist() == expected
     written = [f"{number:.3f}".replace(".", decimal) for _, number in rows]
     if decimal == "," and all(1 <= abs(number) < 1000 for _, number in rows):
-        assert frame["y"].astype(str).tolist() == written, (
-            "thousands or a fraction: nothing tells, so it stays as it is"
-        )
+        assert frame["y"].astype(str).tolist() == written, "ambiguous numbers must stay text"
     else:
         assert frame["y"].tolist() == [number for _, number in rows]
 

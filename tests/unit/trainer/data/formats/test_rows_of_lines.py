@@ -1,4 +1,4 @@
-"""Tables larger than one block of Arrow's: what stands far below the head is read as if it stood in it."""
+"""Tables larger than one block of Arrow: rare values in late rows are read like values in the head of the file."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from trainyard_trainer.errors import DataError
 
 BLOCK = 1 << 20
 PLAIN = "plain words,1.5\n" * (BLOCK // 8)
-"""Two blocks of rows that say nothing of what follows."""
+"""Two blocks of rows without any special value."""
 
 
 def read(folder, text):
@@ -32,7 +32,7 @@ def read(folder, text):
     ],
     ids=["line feed", "line feeds and a separator", "quotes", "no text", "no number", "not a number", "a long row"],
 )
-def test_what_is_rare_is_read_too(tmp_path, row, text, number):
+def test_rare_values_in_late_rows_are_read(tmp_path, row, text, number):
     frame = read(tmp_path, PLAIN + row)
     assert len(frame) == BLOCK // 8 + 1
     last = frame.iloc[-1].astype(object).where(frame.iloc[-1].notna(), None)
@@ -50,7 +50,7 @@ def test_a_last_line_without_its_quotation_mark_is_reported(tmp_path):
     words=st.lists(st.text(st.sampled_from('ab\n,"'), min_size=1, max_size=6), min_size=1, max_size=9),
     filler=st.integers(0, 200),
 )
-def test_fields_of_any_signs_come_back(tmp_path, words, filler):
+def test_fields_with_special_characters_are_read_back(tmp_path, words, filler):
     rows = [[f"w{word}w", "1.5"] for word in words] * (BLOCK // (40 * len(words)) + 1)
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([["x" * filler, "1.5"], *rows, *rows])

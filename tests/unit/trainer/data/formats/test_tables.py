@@ -1,4 +1,4 @@
-"""CSV, Parquet and JSON lines become frames; every broken file is told in one sentence."""
+"""CSV, Parquet and JSON lines are read as frames. The message about a broken file names the file and the reason."""
 
 import gzip
 import io
@@ -49,7 +49,7 @@ def test_names_of_series_stay_text(tmp_path):
     assert list(frame.columns) == ["id", "when", "y"]
 
 
-def test_a_forecast_reads_its_roles_alone(tmp_path):
+def test_a_forecast_only_reads_columns_with_a_role(tmp_path):
     text = "ds,other,y\n2026-01-01,x,1\n"
     assert list(read(tmp_path, text, task="Forecast").frame.columns) == ["ds", "y"]
 
@@ -69,7 +69,7 @@ def test_another_encoding(tmp_path):
     assert frame["a"].tolist() == ["café"]
 
 
-def test_parquet_reads_only_what_is_needed(tmp_path):
+def test_parquet_reads_only_needed_columns(tmp_path):
     path = tmp_path / "t.parquet"
     pd.DataFrame({"ds": pd.date_range("2026", periods=3), "y": [1, 2, 3], "wide": ["x"] * 3}).to_parquet(path)
     frame = table_of(job(path, task="Forecast"), tmp_path).frame
@@ -86,32 +86,32 @@ def test_json_lines(tmp_path):
     ("text", "name", "words"),
     [
         ("", "t.csv", "the file is empty"),
-        ("a,y\n", "t.csv", "columns and no rows"),
-        ("y,a,y\n1,2,3\n", "t.csv", "names a column twice: 'y'"),
+        ("a,y\n", "t.csv", "no rows"),
+        ("y,a,y\n1,2,3\n", "t.csv", "same name: 'y'"),
         ("a,Y\n1,2\n", "t.csv", "no column 'y' (nearest: 'Y')"),
         ('a,y\n1,2\n"x,3\n4,5\n', "t.csv", "opens in line 3"),
         ('a,y\n1,2\n3,"4\n5,6\n', "t.csv", "opens in line 3"),
         ("a,y\n1,2\n3,4,5\n", "t.csv", "line 3 has 3 fields"),
         ("a,y\n1,2\n3\n", "t.csv", "line 3 has 1 fields"),
         (b"a,y\n" + b"ok,1\n" * 100_000 + b"caf\xe9,2\n", "t.csv", "byte 0xe9 at offset 500007 (line 100002)"),
-        (gzip.compress(SOUND.encode(), mtime=0)[:40], "t.csv.gz", "compression is broken"),
-        (b"no gzip", "t.csv.gz", "compression is broken"),
-        (b"no zstd", "t.csv.zst", "compression is broken"),
+        (gzip.compress(SOUND.encode(), mtime=0)[:40], "t.csv.gz", "the compressed file is damaged"),
+        (b"no gzip", "t.csv.gz", "the compressed file is damaged"),
+        (b"no zstd", "t.csv.zst", "the compressed file is damaged"),
         ("not parquet", "t.parquet", "not a readable Parquet file"),
-        (parquet({"y": [[1, 2]], "a": [1]}), "t.parquet", "column 'y' holds list<"),
-        (parquet({"y": [{"b": 2}], "a": [1]}), "t.parquet", "column 'y' holds struct<"),
-        (parquet([1.0, 2.0], ["y", "y"]), "t.parquet", "names a column twice: 'y'"),
-        ("not json", "t.jsonl", "not one JSON object per line"),
+        (parquet({"y": [[1, 2]], "a": [1]}), "t.parquet", "column 'y' has the type list<"),
+        (parquet({"y": [{"b": 2}], "a": [1]}), "t.parquet", "column 'y' has the type struct<"),
+        (parquet([1.0, 2.0], ["y", "y"]), "t.parquet", "same name: 'y'"),
+        ("not json", "t.jsonl", "line 1 is not a JSON object"),
         ("", "t.jsonl", "the file is empty"),
-        ("{}\n{}\n", "t.jsonl", "hold nothing"),
-        ('{"y": 1}\n\n{"y": }\n', "t.jsonl", "line 3 is not one JSON object per line"),
+        ("{}\n{}\n", "t.jsonl", "JSON objects have no fields"),
+        ('{"y": 1}\n\n{"y": }\n', "t.jsonl", "line 3 is not a JSON object"),
         ('[\n{"y": 1}\n]\n', "t.json", "one JSON array"),
-        ('[{"y": 1}]\n', "t.json", "no JSON object"),
+        ('[{"y": 1}]\n', "t.json", "not a JSON object"),
         ('{"y": 1}\n{"y": "x"}\n', "t.jsonl", "'y' is text in line 2 and a number in line 1"),
         (b"PK\x03\x04rest", "t.csv", "an Excel workbook"),
-        ("<!DOCTYPE html><title>Log in</title>", "t", "a web page and no table"),
+        ("<!DOCTYPE html><title>Log in</title>", "t", "a web page"),
         (b'{"y": "caf\xe9"}\n', "t.jsonl", "column 'y': "),
-        ('{"y": {"a": 1}}\n', "t.jsonl", "column 'y' holds struct<"),
+        ('{"y": {"a": 1}}\n', "t.jsonl", "column 'y' has the type struct<"),
     ],
 )
 def test_broken_files_are_explained(tmp_path, text, name, words):
@@ -121,12 +121,12 @@ def test_broken_files_are_explained(tmp_path, text, name, words):
     assert name in str(caught.value)
 
 
-def test_lists_and_objects_are_no_features(tmp_path):
+def test_lists_and_objects_are_not_features(tmp_path):
     table = parquet({"y": [1.0], "list": [[1, 2]], "object": [{"b": 1}]})
     assert list(read(tmp_path, table, "t.parquet").frame.columns) == ["y"]
 
 
-def test_a_stray_quotation_mark_inside_a_field_is_no_error(tmp_path):
+def test_a_quotation_mark_inside_a_field_is_not_an_error(tmp_path):
     assert read(tmp_path, 'a,y\n5" pipe,1\nplain,2\n').frame["y"].tolist() == [1, 2]
 
 

@@ -1,4 +1,4 @@
-"""One table, written with the habits of many programs and people: it is read as it was, or refused, never different."""
+"""A table in the styles of many programs is read with the same values or refused, never read with other values."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ ROWS = 60
 
 
 @dataclass(frozen=True)
-class Habits:
+class Style:
     separator: str
     decimal: str
     thousands: str
@@ -28,22 +28,24 @@ class Habits:
     null: str
     encoding: str
     line_end: str
-    above: tuple[str, ...]
-    remark: bool
-    header_again: bool
-    behind: int
+    lines_above: tuple[str, ...]
+    comment: bool
+    repeated_header: bool
+    trailing_separators: int
     padded: bool
     index: bool
     unit: str
 
     @property
     def is_possible(self) -> bool:
-        """Whether a reader could know: a sign has one meaning, and quoted numbers with blanks stay together."""
-        return self.decimal != self.thousands and not (self.separator == " " and (self.behind or self.padded))
+        """Whether a reader can know the notation: each sign has one meaning, and spaces only separate columns."""
+        return self.decimal != self.thousands and not (
+            self.separator == " " and (self.trailing_separators or self.padded)
+        )
 
 
-HABITS = st.builds(
-    Habits,
+STYLES = st.builds(
+    Style,
     separator=st.sampled_from([",", ";", "\t", "|", " "]),
     decimal=st.sampled_from([".", ","]),
     thousands=st.sampled_from(["", "", ",", ".", " ", "'"]),
@@ -51,14 +53,14 @@ HABITS = st.builds(
     null=st.sampled_from(["", "NA", "null", "N/A", "-", "#N/A", "NaN"]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16"]),
     line_end=st.sampled_from(["\n", "\r\n"]),
-    above=st.sampled_from([(), ("Umsätze, Stand heute",), ("# made by hand", "", "Report; 2026")]),
-    remark=st.booleans(),
-    header_again=st.booleans(),
-    behind=st.sampled_from([0, 0, 1, 2]),
+    lines_above=st.sampled_from([(), ("Umsätze, Stand heute",), ("# made by hand", "", "Report; 2026")]),
+    comment=st.booleans(),
+    repeated_header=st.booleans(),
+    trailing_separators=st.sampled_from([0, 0, 1, 2]),
     padded=st.booleans(),
     index=st.booleans(),
     unit=st.sampled_from(["", "%", "€"]),
-).filter(lambda habits: habits.is_possible)
+).filter(lambda style: style.is_possible)
 
 
 def known_table(seed: int) -> pd.DataFrame:
@@ -73,37 +75,37 @@ def known_table(seed: int) -> pd.DataFrame:
     )
 
 
-def written(table: pd.DataFrame, habits: Habits) -> bytes:
+def written(table: pd.DataFrame, style: Style) -> bytes:
     def number(value: float, unit: str) -> str:
-        text = f"{value:,.2f}".replace(",", "T").replace(".", habits.decimal).replace("T", habits.thousands)
+        text = f"{value:,.2f}".replace(",", "T").replace(".", style.decimal).replace("T", style.thousands)
         return text + unit
 
     text = io.StringIO(newline="")
-    separator = ", " if habits.padded and habits.separator == "," else habits.separator
-    writer = csv.writer(text, delimiter=habits.separator, quoting=habits.quoting, lineterminator=habits.line_end)
-    empty = [""] * habits.behind
-    header = [*([""] if habits.index else []), *table.columns, *empty]
+    separator = ", " if style.padded and style.separator == "," else style.separator
+    writer = csv.writer(text, delimiter=style.separator, quoting=style.quoting, lineterminator=style.line_end)
+    empty = [""] * style.trailing_separators
+    header = [*([""] if style.index else []), *table.columns, *empty]
     writer.writerow(header)
     for row_number, row in enumerate(table.itertuples(index=False)):
-        if habits.remark and row_number == 20:
-            text.write("# checked" + habits.line_end)
-        if habits.header_again and row_number == 40:
+        if style.comment and row_number == 20:
+            text.write("# checked" + style.line_end)
+        if style.repeated_header and row_number == 40:
             writer.writerow(header)
-        first = habits.null if np.isnan(row[0]) else number(row[0], habits.unit)
-        writer.writerow([*([row_number] if habits.index else []), first, row[1], number(row[2], ""), *empty])
+        first = style.null if np.isnan(row[0]) else number(row[0], style.unit)
+        writer.writerow([*([row_number] if style.index else []), first, row[1], number(row[2], ""), *empty])
     body = text.getvalue()
     if separator == ", " and '"' not in body:
         body = body.replace(",", ", ")
-    above = "".join(line + habits.line_end for line in habits.above)
-    return (above + body).encode(habits.encoding)
+    preamble = "".join(line + style.line_end for line in style.lines_above)
+    return (preamble + body).encode(style.encoding)
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(habits=HABITS, seed=st.integers(0, 10**6))
-def test_what_was_written_is_read_or_refused(tmp_path, habits, seed):
+@given(style=STYLES, seed=st.integers(0, 10**6))
+def test_a_written_table_is_read_correctly_or_refused(tmp_path, style, seed):
     table = known_table(seed)
-    encoding = "utf-8" if habits.encoding == "utf-8-sig" else habits.encoding
-    path = write(tmp_path, written(table, habits))
+    encoding = "utf-8" if style.encoding == "utf-8-sig" else style.encoding
+    path = write(tmp_path, written(table, style))
     try:
         dataset = dataset_of(job(path, data={"csv": {"encoding": encoding}}), tmp_path)
     except DataError:
@@ -114,14 +116,14 @@ def test_what_was_written_is_read_or_refused(tmp_path, habits, seed):
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("decimal", [".", ","])
-def test_plain_habits_are_read(tmp_path, separator, decimal):
-    """The test above holds for a reader that refuses all: these must be read."""
-    habits = Habits(
+def test_a_common_style_is_read(tmp_path, separator, decimal):
+    """The test above would also pass for a reader that refuses every table. These tables must be read."""
+    style = Style(
         *(separator, decimal, "", csv.QUOTE_MINIMAL, "NA", "utf-8", "\n", ("# made by hand", "Report")),
         *(True, True, 2, False, True, "%"),
     )
     table = known_table(3)
-    dataset = dataset_of(job(write(tmp_path, written(table, habits))), tmp_path)
+    dataset = dataset_of(job(write(tmp_path, written(table, style))), tmp_path)
     np.testing.assert_allclose(dataset.frame["y"], table["y"])
     np.testing.assert_allclose(dataset.frame["größe"], table["größe"])
     reported = {finding.code for finding in dataset.findings}
@@ -154,7 +156,7 @@ def test_headers_and_lines(tmp_path, text, options, columns):
     assert frame["y"].dtype.kind in "if"
 
 
-def test_a_table_without_names(tmp_path):
+def test_a_table_without_a_header(tmp_path):
     path = write(tmp_path, ROWS_OF_TWO)
     with pytest.raises(DataError, match=r"looks like a row.*data\.csv\.header to Absent"):
         table_of(job(path), tmp_path)
@@ -164,9 +166,9 @@ def test_a_table_without_names(tmp_path):
         assert len(frame) == ROWS
 
 
-def test_a_needed_name_that_stands_twice_is_refused(tmp_path):
+def test_a_repeated_name_of_a_required_column_is_refused(tmp_path):
     path = write(tmp_path, "a,y,a\n" + ROWS_OF_TWO.replace("\n", ",1\n"))
-    with pytest.raises(DataError, match="names a column twice: 'a'"):
+    with pytest.raises(DataError, match="same name: 'a'"):
         table_of(job(path, data={"features": ["a"]}), tmp_path)
     reported = table_of(job(path), tmp_path).findings
     assert [finding.code for finding in reported] == ["RepeatedNames"]
@@ -182,8 +184,8 @@ def test_words_for_a_missing_value(tmp_path):
     assert frame["y"].isna().tolist() == [True, False]
 
 
-def test_quoted_nothing_is_missing_wherever_it_stands(tmp_path, monkeypatch):
-    """Arrow reads blocks, and each has a dictionary of its own."""
+def test_a_quoted_empty_value_is_missing_in_every_block(tmp_path, monkeypatch):
+    """Arrow reads blocks, and each block has its own dictionary."""
     monkeypatch.setattr(delimited, "_SMALL_BLOCK", 1 << 10)
     monkeypatch.setattr(delimited, "_BLOCK", 1 << 10)
     lines = [f'"{"" if number == 900 else "word"}",{number}\n' for number in range(1000)]
@@ -200,7 +202,7 @@ def test_thousands_in_a_target(tmp_path):
         assert dataset.frame["y"].iloc[0] == first
 
 
-def test_points_between_thousands(tmp_path):
+def test_points_as_thousands_separators(tmp_path):
     text = "x;y\n" + "".join(
         f"{n % 7};{n * 100 if n < 10 else f'{n * 100:,}'.replace(',', '.')}\n" for n in range(ROWS)
     )
@@ -242,7 +244,7 @@ def test_an_index_is_a_column(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl"])
-def test_ids_beside_a_missing_one_stay_whole(tmp_path, form):
+def test_integer_ids_stay_integers_if_one_is_missing(tmp_path, form):
     ids = pd.array([101] * 40 + [102] * 40 + [None], dtype="Int64")
     days = [*pd.date_range("2026-01-01", periods=40).astype(str)] * 2 + ["2026-01-01"]
     frame = pd.DataFrame({"id": ids, "ds": days, "y": np.arange(81.0)})
@@ -252,7 +254,7 @@ def test_ids_beside_a_missing_one_stay_whole(tmp_path, form):
     assert [one.name for one in dataset.series] == ["101", "102"]
 
 
-def test_a_sentinel_is_missing_unless_the_user_says_what_is(tmp_path):
+def test_a_sentinel_is_missing_unless_the_user_sets_nulls(tmp_path):
     chance = np.random.default_rng(1)
     frame = pd.DataFrame(
         {"a": chance.normal(20, 3, ROWS), "b": chance.normal(0, 1, ROWS), "y": chance.normal(0, 1, ROWS)}

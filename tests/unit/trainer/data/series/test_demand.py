@@ -22,7 +22,7 @@ steady = arrays.arrays(np.float64, 12, elements=st.floats(1.0, 1e6, allow_nan=Fa
 
 
 @given(rows)
-def test_the_figures_are_those_of_the_definition(values):
+def test_interval_and_variation_match_their_definitions(values):
     demands = [value for value in values if value != 0]
     if not demands:
         assert demand_interval(values) == np.inf
@@ -46,7 +46,7 @@ def test_a_series_is_intermittent_exactly_from_the_cut_on(all_rows):
 
 
 @given(st.lists(steady, min_size=1, max_size=12), st.randoms())
-def test_more_volume_is_never_a_lower_class_whatever_the_order(all_rows, random):
+def test_a_larger_volume_is_never_a_lower_class_in_any_order(all_rows, random):
     series = {str(number): values for number, values in enumerate(all_rows)}
     found = demand_classes(series)
     rank = {"Low": 0, "Medium": 1, "High": 2}
@@ -79,7 +79,7 @@ def test_the_four_patterns(values, pattern):
     assert pattern_of(np.array(values, dtype=np.float64)) == pattern
 
 
-def test_trials_follow_the_class_unless_somebody_says_otherwise():
+def test_trials_depend_on_the_class_unless_the_user_sets_them():
     classes = ("High", "Medium", "Low", "Intermittent")
     assert [trials_of(one, Search()) for one in classes] == [30, 25, 20, 15]
     own = Search.model_validate({"adaptiveTrials": {"High": 4, "Intermittent": 0}})

@@ -1,4 +1,4 @@
-"""Rolling origins: no fold sees the holdout or what comes after its own cut."""
+"""Rolling origins: no fold contains rows of the holdout, and its training rows are before its cut."""
 
 import numpy as np
 from hypothesis import given
@@ -10,7 +10,7 @@ gaps = st.lists(st.integers(1, 40), min_size=1, max_size=200)
 
 
 @given(gaps, st.integers(0, 60), st.integers(1, 30), st.integers(1, 5))
-def test_folds_lie_side_by_side_before_the_holdout(steps, holdout, horizon, folds):
+def test_folds_are_adjacent_and_before_the_holdout(steps, holdout, horizon, folds):
     ordinals = np.cumsum(steps)
     holdout = min(holdout, len(ordinals) - 1)
     known = len(ordinals) - holdout
@@ -29,7 +29,7 @@ def test_folds_lie_side_by_side_before_the_holdout(steps, holdout, horizon, fold
 
 
 @given(gaps, st.integers(1, 60), st.integers(1, 30), st.integers(1, 5), st.integers(0, 2**32 - 1))
-def test_no_step_of_the_holdout_but_how_far_it_reaches_counts(steps, holdout, horizon, folds, seed):
+def test_folds_only_depend_on_the_length_of_the_holdout(steps, holdout, horizon, folds, seed):
     ordinals = np.cumsum(steps)
     holdout = min(holdout, len(ordinals) - 1)
     others = ordinals.copy()
@@ -50,11 +50,11 @@ def test_a_short_series_gets_fewer_folds_and_a_tiny_one_none():
     assert rolling_origins(np.arange(4), holdout=1, horizon=1, folds=2) == (Fold(2, 3),)
 
 
-def test_a_holdout_below_the_horizon_makes_folds_as_short():
+def test_folds_are_as_short_as_a_holdout_below_the_horizon():
     found = rolling_origins(np.arange(60), holdout=12, horizon=28, folds=2)
     assert found == (Fold(24, 36), Fold(36, 48))
 
 
-def test_a_gap_before_a_fold_is_stepped_over():
+def test_a_fold_skips_a_gap_before_it():
     ordinals = np.concatenate([np.arange(40), np.arange(400, 412)])
     assert rolling_origins(ordinals, holdout=7, horizon=7, folds=2) == (Fold(33, 40), Fold(40, 45))

@@ -1,4 +1,4 @@
-"""Addresses become local files; what is missing, forbidden or broken is told apart."""
+"""Addresses are read as local files. Missing, forbidden and broken sources raise different errors."""
 
 import hashlib
 import io
@@ -32,13 +32,13 @@ def never():
 
 
 def after(calls):
-    """A pod that is asked to end after so many looks."""
+    """Return a stop function that returns True after this many calls."""
     left = iter([False] * calls)
     return lambda: next(left, True)
 
 
 class Pages(requests.adapters.BaseAdapter):
-    """A transport that answers from a list, the last answer for ever."""
+    """A transport that returns the responses of a list, and repeats the last one."""
 
     def __init__(self, *responses):
         super().__init__()
@@ -66,7 +66,7 @@ class Pages(requests.adapters.BaseAdapter):
 
 
 class Bucket:
-    """A boto3 client that knows one object."""
+    """A boto3 client of a bucket with one object."""
 
     def __init__(self, error=None, bucket_exists=True):
         self.error, self.bucket_exists = error, bucket_exists
@@ -121,7 +121,7 @@ def test_s3_errors_name_what_is_wrong(tmp_path, client, error, words):
     assert words in str(caught.value)
 
 
-def test_https_retries_until_the_answer_is_whole(tmp_path):
+def test_https_retries_until_the_response_is_complete(tmp_path):
     pages = Pages(
         requests.ConnectionError("reset"),
         (503, {}, b""),
@@ -144,7 +144,7 @@ def test_https_retries_until_the_answer_is_whole(tmp_path):
         ((302, {"Location": "http://data.example/t.csv"}, b""), NotPermitted, 1),
     ],
 )
-def test_https_errors_are_told_apart(tmp_path, reply, error, asked):
+def test_https_errors_have_different_types(tmp_path, reply, error, asked):
     pages = Pages(reply)
     config, env = job("https://data.example/t.csv"), environment(tmp_path)
     with pytest.raises(TrainerError) as caught, fetch(config, env, never, ways(env, http=pages.http())):
@@ -187,7 +187,7 @@ def test_claims_are_read_in_place(tmp_path):
         ("s3://bucket/", ConfigError),
     ],
 )
-def test_addresses_that_lead_nowhere(tmp_path, uri, error):
+def test_invalid_addresses(tmp_path, uri, error):
     env = environment(tmp_path)
     (env.claims_dir / "lake" / "folder").mkdir(parents=True)
     outside = write(tmp_path, BODY, "outside.csv")

@@ -1,4 +1,4 @@
-"""Rows of a query on SQLite; what PostgreSQL adds is tested on a real server."""
+"""Rows of a query on SQLite. Integration tests run queries on a real PostgreSQL server."""
 
 import sqlite3
 
@@ -54,15 +54,15 @@ def test_a_query_becomes_a_table(secret, tmp_path):
     assert table.frame["item"].tolist()[-2:] == ["2", "seven"]
     assert table.origin.uri == "sql://shop"
     assert preprocess(table, config).rows == 60
-    again = load(config, env, lambda *_: None, never)
-    assert again.origin.digest == table.origin.digest
+    second = load(config, env, lambda *_: None, never)
+    assert second.origin.digest == table.origin.digest
 
 
-def test_only_the_columns_that_are_needed_stay(secret):
+def test_only_needed_columns_are_read(secret):
     assert rows_of(secret, features=["item"]).column_names == ["item", "y"]
 
 
-def test_colons_and_percent_signs_are_the_querys_own(secret):
+def test_colons_and_percent_signs_are_not_parameters(secret):
     table = rows_of(secret, "SELECT y, ':name %s %(x)s' AS text FROM sales WHERE ds LIKE '%-01-02'")
     assert set(table["text"].to_pylist()) == {":name %s %(x)s"}
 
@@ -75,11 +75,11 @@ def test_colons_and_percent_signs_are_the_querys_own(secret):
         ("DELETE FROM sales", ConfigError, "readonly database"),
         ("SELECT 1; SELECT 2", ConfigError, "one statement at a time"),
         ("SELECT ds FROM sales", DataError, "no column 'y'"),
-        ("SELECT y, y FROM sales", DataError, "names a column twice"),
-        ("SELECT * FROM sales WHERE 0", DataError, "gives no row"),
+        ("SELECT y, y FROM sales", DataError, "same name: 'y'"),
+        ("SELECT * FROM sales WHERE 0", DataError, "no rows"),
     ],
 )
-def test_queries_that_cannot_be(secret, query, error, words):
+def test_invalid_queries(secret, query, error, words):
     with pytest.raises(error, match=words) as caught:
         rows_of(secret, query)
     assert "sql://shop" in str(caught.value)
@@ -89,13 +89,13 @@ def test_queries_that_cannot_be(secret, query, error, words):
     ("url", "error", "words"),
     [
         (None, NotPermitted, "has no key 'url'"),
-        ("no url", ConfigError, "is no connection URL"),
-        ("mysql://user:hidden@host/shop", Unsupported, "'mysql' are not read"),
+        ("no url", ConfigError, "not a connection URL"),
+        ("mysql://user:hidden@host/shop", Unsupported, "'mysql'"),
         ("sqlite:////no/such/file.db", InputMissing, "does not exist"),
-        ("postgresql://user:hidden@host:port/shop", ConfigError, "is no connection URL"),
+        ("postgresql://user:hidden@host:port/shop", ConfigError, "not a connection URL"),
     ],
 )
-def test_secrets_that_lead_nowhere(secret, url, error, words):
+def test_invalid_secrets(secret, url, error, words):
     (secret / "url").unlink()
     if url:
         (secret / "url").write_text(url)
@@ -104,7 +104,7 @@ def test_secrets_that_lead_nowhere(secret, url, error, words):
     assert "hidden" not in str(caught.value)
 
 
-def test_a_file_that_is_no_database(secret, tmp_path):
+def test_a_file_that_is_not_a_database(secret, tmp_path):
     (tmp_path / "shop.db").write_bytes(b"just text" * 500)
     with pytest.raises(DataError, match="not a database"):
         rows_of(secret)

@@ -1,4 +1,4 @@
-"""Covariates are fetched side by side; one that fails is left alone, and costs the job only what it must."""
+"""Covariates are fetched in parallel. An optional one that fails is left out, and a required one ends the job."""
 
 import logging
 import threading
@@ -47,7 +47,7 @@ def test_a_covariate_is_read_sorted_and_named(tmp_path):
     assert got.digests[0][0] == "weather"
 
 
-def test_without_the_series_column_it_belongs_to_everybody(tmp_path):
+def test_without_the_series_column_it_applies_to_all_series(tmp_path):
     path = write(tmp_path, "day,temp\n2026-01-01,1\n")
     assert not collect(tmp_path, covariate(f"file://{path}"), series="product").tables[0].keyed
 
@@ -107,7 +107,7 @@ def test_an_open_circuit_closes_when_the_half_open_attempt_succeeds(tmp_path, ca
 
 
 class Slow(Pages):
-    """Answers only when a second request is under way too."""
+    """Responds only if two requests run at the same time."""
 
     def __init__(self, *responses):
         super().__init__(*responses)
@@ -118,24 +118,24 @@ class Slow(Pages):
         return super().send(request, **options)
 
 
-def test_they_are_fetched_side_by_side(tmp_path):
+def test_covariates_are_fetched_in_parallel(tmp_path):
     got = collect(tmp_path, covariate(PAGE), covariate(PAGE, "traffic"), pages=Slow((200, {}, WEATHER)))
     assert [table.name for table in got.tables] == ["weather", "traffic"]
 
 
 class Silent(Pages):
-    """Says nothing for longer than anybody waits."""
+    """Does not respond within any time limit of these tests."""
 
     def send(self, *_args, **_kwargs):
         threading.Event().wait(30)
         raise requests.ReadTimeout("silent")
 
 
-def test_a_silent_server_is_given_up_in_time(tmp_path):
+def test_a_silent_server_ends_at_the_time_limit(tmp_path):
     begun = time.monotonic()
     got = collect(tmp_path, covariate(PAGE, timeoutSeconds=1), pages=Silent((200, {}, b"")))
     assert time.monotonic() - begun < 10
-    assert "did not come within 1 s (timeoutSeconds)" in got.findings[0].message
+    assert "1 s (timeoutSeconds)" in got.findings[0].message
 
 
 def test_a_stop_ends_the_wait(tmp_path):

@@ -1,4 +1,4 @@
-"""Classes: which of two is the positive one, by request or by rarity, and what is said of it."""
+"""Classes: the positive one of two, on request or because it is rarer, and the finding about it."""
 
 import numpy as np
 import pandas as pd
@@ -27,9 +27,9 @@ def ordered(values, requested=None):
         ([None, "a", "b", "a"], None, ("a", "b"), [-1, 0, 1, 0]),
         ([True, False, False], None, ("False", "True"), [1, 0, 0]),
     ],
-    ids=["rarer text", "rarer number", "0 is rarer", "wished number", "wished text", "tie", "missing", "truth"],
+    ids=["rarer text", "rarer number", "0 is rarer", "requested number", "requested text", "tie", "missing", "boolean"],
 )
-def test_the_positive_class_stands_second(values, requested, classes, codes):
+def test_the_positive_class_is_second(values, requested, classes, codes):
     labels, _ = ordered(values, requested)
     assert labels.classes == classes
     assert labels.codes.tolist() == codes
@@ -41,10 +41,10 @@ def test_three_classes_keep_their_order_and_have_no_positive_one():
     assert findings == []
 
 
-def test_it_is_named_with_its_share_and_why():
-    assert ordered(["ja"] + ["nein"] * 3)[1][0].message.startswith("positive class 'ja' (the rarer of two, 25.00% of")
+def test_the_positive_class_is_reported_with_its_share_and_reason():
+    assert "'ja' (the rarer of two classes, 25.00% of" in ordered(["ja"] + ["nein"] * 3)[1][0].message
     assert "(data.positiveClass, 75.00% of" in ordered(["ja"] + ["nein"] * 3, "nein")[1][0].message
-    assert "(of two that are as frequent the second, 50.00%" in ordered(["ja", "nein"])[1][0].message
+    assert "'nein' (the second of two equally frequent classes, 50.00%" in ordered(["ja", "nein"])[1][0].message
     assert ordered(["ja", "nein"])[1][0].severity == "info"
 
 
@@ -52,11 +52,11 @@ def test_it_is_named_with_its_share_and_why():
     ("values", "requested", "words"),
     [
         (["ja", "nein"], "neim", "has no class 'neim' (data.positiveClass); did you mean 'nein'?; it has 'ja', 'nein'"),
-        ([0, 1], "yes", "has no class 'yes' (data.positiveClass); it has '0', '1': name one of them"),
-        (["a", "b", "c"], "a", "has 3 classes, and data.positiveClass is for two; leave it out"),
+        ([0, 1], "yes", "has no class 'yes' (data.positiveClass); it has '0', '1'"),
+        (["a", "b", "c"], "a", "has 3 classes, but data.positiveClass is for two"),
     ],
 )
-def test_a_class_that_is_not_there_is_refused(values, requested, words):
+def test_a_missing_class_is_refused(values, requested, words):
     with pytest.raises(DataError) as caught:
         ordered(values, requested)
     assert words in str(caught.value)
@@ -73,7 +73,7 @@ def test_imbalance_below_5_percent_is_a_warning():
     assert findings[0].severity == "warning"
 
 
-def test_a_dataset_knows_its_positive_class(tmp_path):
+def test_a_dataset_has_its_positive_class(tmp_path):
     table = pd.DataFrame({"x": np.arange(60.0), "y": ["ja", "nein", "nein"] * 20})
     path = write(tmp_path, table.to_csv(index=False))
     dataset = dataset_of(job(path, task="Classification"), tmp_path)

@@ -1,4 +1,4 @@
-"""Parts never overlap, keep what belongs together, and no row that judged once is ever trained on."""
+"""Parts never overlap, equal rows stay together, and a row of the test part never becomes a training row."""
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,7 @@ def test_every_row_is_in_exactly_one_part_and_equal_rows_in_the_same(rows, seed,
 
 @settings(deadline=None, max_examples=80)
 @given(rows=ROWS, seed=st.integers(0, 100), strategy=STRATEGIES, data=st.data())
-def test_growth_deletion_repetition_and_order_move_no_row_from_judging_to_training(rows, seed, strategy, data):
+def test_a_changed_table_never_moves_rows_from_test_to_training(rows, seed, strategy, data):
     frame = table(rows, seed)
     judged: set[tuple[object, ...]] = set()
     for night in range(3):
@@ -72,7 +72,7 @@ def test_the_fractions_hold_within_sampling_error_for_each_class_too():
     assert [part["y"].mean() for part in parts] == pytest.approx([frame["y"].mean()] * 3, abs=0.02)
 
 
-def test_another_seed_is_another_split_and_a_larger_fraction_keeps_who_judged():
+def test_the_seed_changes_the_split_and_a_larger_fraction_keeps_the_test_rows():
     frame = table(2_000, 5)
     _, (_, _, first) = divided(frame, "Group")
     _, (_, _, other) = divided(frame, "Group", Split(seed=7))
@@ -81,13 +81,13 @@ def test_another_seed_is_another_split_and_a_larger_fraction_keeps_who_judged():
     assert units(first, "Group") < units(more, "Group")
 
 
-def test_few_rows_move_to_validation_from_training_and_never_to_judge():
+def test_few_rows_move_from_training_to_validation_but_never_to_test():
     sides = Sides.of("Group", Split(), ("group",))
     for last in range(2, 60):
         frame = pd.DataFrame({"group": np.arange(last)})
         positions = sides.positions(frame)
         if not (positions < 0.2).any():
-            with pytest.raises(DataError, match=r"leaves no rows to judge: .*another split\.seed"):
+            with pytest.raises(DataError, match=r"leaves no rows to judge.*split\.seed"):
                 split_by_hash(sides, sides.hashes(frame))
             continue
         parts = split_by_hash(sides, sides.hashes(frame)) if (positions >= 0.2).sum() > 1 else None
@@ -99,7 +99,7 @@ def test_few_rows_move_to_validation_from_training_and_never_to_judge():
 
 @settings(deadline=None, max_examples=60)
 @given(rows=ROWS)
-def test_time_never_runs_backwards(rows):
+def test_parts_by_time_are_in_order(rows):
     times = pd.Series(pd.date_range("2026", periods=rows, freq="D")).sample(frac=1, random_state=1, ignore_index=True)
     parts = split_by_time(times, Split())
     assert times.iloc[parts.train].max() < times.iloc[parts.validation].min()
@@ -107,20 +107,20 @@ def test_time_never_runs_backwards(rows):
     assert len(parts.test) == round(rows * 0.2)
 
 
-def test_one_instant_is_never_divided():
+def test_rows_of_one_instant_stay_in_one_part():
     times = pd.Series(np.repeat(pd.date_range("2026", periods=10).to_numpy(), 13))
     parts = split_by_time(times, Split())
     assert not set(times.iloc[parts.train]) & set(times.iloc[parts.test])
 
 
 @pytest.mark.parametrize(("values", "fractions"), [([1, 1, 1, 2], (0.2, 0.2)), ([1, 2, 3, 4], (0.45, 0.45))])
-def test_too_few_instants_are_said(values, fractions):
+def test_too_few_instants_are_refused(values, fractions):
     split = Split(test_fraction=fractions[0], validation_fraction=fractions[1])
     with pytest.raises(DataError, match=r"at least 3 distinct times|leaves no rows to train"):
         split_by_time(pd.Series(values), split)
 
 
-def test_the_digest_follows_the_content_alone():
+def test_the_digest_only_depends_on_the_content():
     frame = pd.DataFrame({"a": [1.0, 2.0, np.nan], "b": ["x", "y", "x"]})
     same = frame.iloc[::-1].iloc[::-1].set_index(pd.Index([7, 8, 9])).astype({"b": "category"})
     assert digest_of(frame) == digest_of(same)

@@ -1,4 +1,4 @@
-"""Numbers as people write them: one notation for a column, chosen by all of its values, and never a factor unseen."""
+"""Numbers in many notations: one notation for each column, chosen by all of its values. Ambiguous ones are reported."""
 
 import math
 
@@ -55,32 +55,32 @@ def test_notations(texts, values):
     "text",
     ["abc", "2024-01-01", "12:30", "10.0.0.1", "1.2.3", "12 kg", "A12", "1,23,4", "5-3", "$", "1 2", "--5", "% 5"],
 )
-def test_what_is_no_number(text):
+def test_texts_that_are_not_numbers(text):
     found = read(text, "1,5", "2,5")
     assert found.bad.tolist() == [True, False, False]
     assert math.isnan(found.values[0])
 
 
-def test_two_readings_that_differ_are_a_doubt():
+def test_an_ambiguous_column_has_a_doubt():
     assert read("1,234", "5,678").doubt == "'1,234' can be 1234 or 1.234"
     assert read("1,234", "5,678", "1,2").doubt == ""
     assert read("1,234", decimal=",", is_given=True).values.tolist() == [1.234]
     assert read("1,234", thousands=",", is_given=True).values.tolist() == [1234]
-    assert read("1,234", decimal=".").values.tolist() == [1234]  # so the rest of the file writes
+    assert read("1,234", decimal=".").values.tolist() == [1234]  # the notation of the rest of the file
     assert read("1.234", decimal=",").values.tolist() == [1234]
 
 
-def test_what_the_user_says_is_not_bent():
+def test_the_notation_of_the_user_is_not_overridden():
     found = read("1,234,567", "2,5", decimal=",", is_given=True)
     assert found.bad.tolist() == [True, False]
 
 
-def test_shares_and_numbers_are_not_mixed():
+def test_percentages_and_numbers_are_not_mixed():
     assert read("12%", "5%", "0.3").bad.tolist() == [False, False, True]
     assert read("$5", "€5", "$7").bad.tolist() == [False, True, False]
 
 
-def test_how_it_was_read_is_reported():
+def test_the_notation_is_reported():
     found = read("1.234,5 €", "-", "-", "7 €")
     assert found.describe() == "decimal sign ',', thousands separator '.', in €"
     assert found.describe_marks() == "'-' 2 times"
@@ -97,7 +97,7 @@ NOTATIONS = [(".", ""), (",", ""), (".", ","), (",", "."), (",", " "), (".", "'"
     numbers=st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=20),
     unit=st.sampled_from(["", "%", "€ "]),
 )
-def test_a_written_column_comes_back_or_is_a_doubt(notation, digits, numbers, unit):
+def test_a_written_column_is_read_back_or_has_a_doubt(notation, digits, numbers, unit):
     decimal, thousands = notation
     values = [number / 10**digits for number in numbers]
     texts = [f"{value:,.{digits}f}".replace(",", "T").replace(".", decimal).replace("T", thousands) for value in values]
@@ -106,18 +106,18 @@ def test_a_written_column_comes_back_or_is_a_doubt(notation, digits, numbers, un
     if found.doubt or (digits == 3 and decimal == "." and thousands == ""):
         return
     assert not found.bad.any()
-    # Whole numbers that a point groups can be fractions of three digits: a sign of it must be in the column.
-    unsure = digits == 0 and thousands == "." and all(abs(value) < 1e6 for value in values)
-    if not unsure:
+    # Integers with points between thousands look like fractions of three digits, unless a value has two points.
+    ambiguous = digits == 0 and thousands == "." and all(abs(value) < 1e6 for value in values)
+    if not ambiguous:
         np.testing.assert_allclose(found.values, values, atol=1e-9)
 
 
-def test_sentinels_repeat_and_lie_far_away():
+def test_sentinels_repeat_and_are_far_from_other_values():
     usual = np.random.default_rng(1).normal(20, 5, 200)
     spoiled = np.where(np.arange(200) % 20 == 0, -999.0, usual)
     assert sentinel_of(spoiled) == -999
     assert sentinel_of(usual) is None
-    assert sentinel_of(np.where(np.arange(200) == 3, -999.0, usual)) is None  # once may be a value
+    assert sentinel_of(np.where(np.arange(200) == 3, -999.0, usual)) is None  # a single one may be a real value
     assert sentinel_of(np.append(np.linspace(-2000, 2000, 200), [-999.0] * 5)) is None
     assert sentinel_of(np.append(usual, [9999.0] * 5)) == 9999
     assert sentinel_of(np.append(usual, [1234.0] * 5)) is None

@@ -1,4 +1,4 @@
-"""Open days and hours: found in the data, counted without the closed steps, and named in one word that is read back."""
+"""Open days and hours: detected in the data, counted without closed steps, and described by an alias."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def detected(times: pd.DatetimeIndex):
     return found
 
 
-def test_hours_that_never_have_a_row_are_closed():
+def test_hours_without_any_row_are_closed():
     every = pd.date_range("2026-01-01", periods=24 * 60, freq="h")
     times = every[(every.hour >= 8) & (every.hour < 20) & (every.dayofweek < 6)]
     found = detected(times)
@@ -27,7 +27,7 @@ def test_hours_that_never_have_a_row_are_closed():
     assert (np.diff(found.ordinals(times.to_numpy())) == 1).all()
     assert (found.after(times[:1].to_numpy(), 100)[0] == times[1:101].to_numpy()).all()
     assert found.opening is not None
-    assert found.opening.describe() == "never on Sunday, only from 08:00 to 20:00"
+    assert found.opening.describe() == "no rows on Sunday, rows only from 08:00 to 20:00"
     assert (found.opening.per_day, found.opening.per_week) == (12, 72)
 
 
@@ -44,16 +44,16 @@ def test_a_bar_is_open_over_midnight():
     ("keep", "alias"),
     [
         (lambda t: t.hour != 30, "h"),
-        (lambda t: (t.hour < 6) | ((t.hour >= 9) & (t.hour < 20)), "h"),  # two stretches: gaps, as before
+        (lambda t: (t.hour < 6) | ((t.hour >= 9) & (t.hour < 20)), "h"),  # two intervals: gaps, not opening hours
         (lambda t: (t.hour >= 8) & ((t.hour < 20) | (t.date == t[400].date())), "h-1111111-0800-2400"),
     ],
 )
-def test_what_is_open_once_is_a_step(keep, alias):
+def test_a_time_with_a_single_row_is_open(keep, alias):
     every = pd.date_range("2026-01-01", periods=24 * 60, freq="h")
     assert detected(every[keep(every)]).alias == alias
 
 
-def test_a_few_weeks_tell_nothing():
+def test_a_few_weeks_are_not_enough_to_detect_opening_hours():
     every = pd.date_range("2026-01-01", periods=24 * 30, freq="h")
     assert detected(every[(every.hour >= 8) & (every.hour < 20)]).alias == "h"
 
@@ -65,7 +65,7 @@ def test_a_few_weeks_tell_nothing():
     hours=st.tuples(st.integers(0, 23), st.integers(0, 23)).filter(lambda pair: pair[0] != pair[1]),
     late=st.integers(0, HOUR // 4 - 1),
 )
-def test_steps_and_times_are_each_others_inverse(step, week, hours, late):
+def test_steps_and_times_are_inverse(step, week, hours, late):
     opening = Opening(step, week) if step == DAY else Opening(step, week, 60 * hours[0], 60 * hours[1])
     assert Opening.read(step, str(opening)) == opening
     every = pd.date_range("2026-01-01", periods=(21 * DAY) // step, freq=pd.Timedelta(step, "ns")).to_numpy(
@@ -81,6 +81,6 @@ def test_steps_and_times_are_each_others_inverse(step, week, hours, late):
 
 
 @pytest.mark.parametrize("alias", ["B-0000000", "h-1111111-2500-0800", "h-11111-0800-2000", "W-1111110", "7h-1111111"])
-def test_what_is_no_opening_is_refused(alias):
+def test_an_invalid_opening_is_refused(alias):
     with pytest.raises(ConfigError, match=alias):
         frequency_of(alias)

@@ -1,4 +1,4 @@
-"""A row has one hash, however its table stores it and whatever stands beside it."""
+"""The hash of a row only depends on its values, not on the types of the columns or on other rows."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ SAME = [
 
 
 @pytest.mark.parametrize(("left", "right"), SAME)
-def test_a_value_has_one_hash_however_its_column_is_stored(left, right):
+def test_the_hash_of_a_value_does_not_depend_on_its_column_type(left, right):
     assert np.array_equal(hash_values(left), hash_values(right))
 
 
@@ -35,7 +35,7 @@ def test_different_values_differ(values):
     assert len(set(hash_values(pd.Series(values)).tolist())) == len(values)
 
 
-def test_order_of_columns_new_empty_columns_and_other_rows_do_not_count():
+def test_column_order_empty_columns_and_other_rows_do_not_change_the_hash():
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
     whole = hash_rows(frame)
     assert np.array_equal(hash_rows(frame[["b", "a"]]), whole)
@@ -46,14 +46,14 @@ def test_order_of_columns_new_empty_columns_and_other_rows_do_not_count():
     assert np.array_equal(hash_rows(grown)[:2], whole)
 
 
-def test_the_hashes_stay_as_they_are():
-    """Another release of a library, or of this one, that gives others would move rows from judging to training."""
+def test_hashes_are_stable():
+    """If a new release of a library changed the hashes, rows would move from the test part to the training part."""
     frame = pd.DataFrame({"a": [1, 2.5], "b": ["x", "日"], "c": pd.to_datetime(["2026-01-31", None])})
     assert hash_rows(frame).tolist() == PINNED
     assert unit_interval(hash_rows(frame), 42).tolist() == pytest.approx(POSITIONS, abs=1e-12)
 
 
-def test_places_are_even_and_differ_by_seed():
+def test_positions_are_uniform_and_depend_on_the_seed():
     hashes = hash_values(pd.Series(np.arange(100_000)))
     positions = unit_interval(hashes, 42)
     assert np.histogram(positions, 10, (0, 1))[0] / 10_000 == pytest.approx(np.ones(10), abs=0.05)

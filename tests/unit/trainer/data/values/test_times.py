@@ -1,4 +1,4 @@
-"""Times in any sane notation, and the step between them."""
+"""Times in common notations, and the frequency of their steps."""
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,7 @@ def test_ambiguous_dates_are_reported():
         (np.array(["2026-01-01", "9999-01-01"], dtype="datetime64[s]"), "data row 2: 9999-01-01 is out of range"),
     ],
 )
-def test_what_is_no_time_is_named(values, words):
+def test_an_invalid_time_is_named(values, words):
     with pytest.raises(DataError) as caught:
         parse_times(pd.Series(values), "ds")
     assert words in str(caught.value)
@@ -102,7 +102,7 @@ def test_one_instant_has_no_frequency():
         ("16666667ns", "16666667ns", 5_184_000),
     ],
 )
-def test_steps_of_equal_length_are_no_months(step, alias, season):
+def test_steps_of_equal_length_are_not_months(step, alias, season):
     times = pd.date_range("2020-01-05", periods=20, freq=step).to_numpy()
     found = detect_frequency(times, np.ones(19, dtype=bool))
     assert (found.alias, found.season) == (alias, season)
@@ -110,7 +110,7 @@ def test_steps_of_equal_length_are_no_months(step, alias, season):
 
 
 @pytest.mark.parametrize(("step", "spread"), [("20min", 90), ("1h", 200), ("1s", 0.1), ("10min", 20)])
-def test_a_clock_that_is_never_exact(step, spread):
+def test_a_frequency_with_jitter_is_detected(step, spread):
     chance = np.random.default_rng(5)
     exact = pd.date_range("2026-01-01", periods=500, freq=step).to_numpy("datetime64[ns]")
     times = exact + (chance.uniform(-spread, spread, 500) * 1e9).astype("timedelta64[ns]")
@@ -127,7 +127,7 @@ def test_sixty_rows_a_second():
 
 
 @pytest.mark.parametrize(("week", "season"), [("1111110", 6), ("0111111", 6), ("1110111", 6), ("1010100", 3)])
-def test_days_that_never_have_a_row_are_no_steps(week, season):
+def test_days_without_any_row_are_not_steps(week, season):
     every = pd.date_range("2026-01-01", periods=150)
     times = every[[week[day] == "1" for day in every.dayofweek]].to_numpy()
     found = detect_frequency(times, np.ones(len(times) - 1, dtype=bool))
@@ -136,13 +136,13 @@ def test_days_that_never_have_a_row_are_no_steps(week, season):
     assert (found.alias, found.season) == (f"B-{week}", season)
     assert np.diff(found.ordinals(times)).tolist() == [1] * (len(times) - 1)
     assert (found.after(times[:1], 30)[0] == times[1:31]).all()
-    assert found.opening.describe().startswith("never on ")
+    assert found.opening.describe().startswith("no rows on ")
 
 
-def test_a_day_that_was_open_once_is_a_step():
+def test_a_day_with_a_single_row_is_a_step():
     every = pd.date_range("2026-01-01", periods=150)
     times = every[(every.dayofweek < 6) | (every == "2026-02-01")].to_numpy()
     assert detect_frequency(times, np.ones(len(times) - 1, dtype=bool)).alias == "D"
     closed = every[every.dayofweek < 6].to_numpy()
     assert detect_frequency(closed, np.ones(len(closed) - 1, dtype=bool), may_close=False).alias == "D"
-    assert detect_frequency(closed[:20], np.ones(19, dtype=bool)).alias == "D"  # three weeks tell nothing
+    assert detect_frequency(closed[:20], np.ones(19, dtype=bool)).alias == "D"  # three weeks are not enough

@@ -1,4 +1,4 @@
-"""Days and hours of a zone, on both of its transitions."""
+"""Days and hours of a zone, at both clock changes."""
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ def prepared(folder, times, **data):
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_midnights_of_a_zone_are_days_whatever_their_offsets(zone):
+def test_midnights_of_a_zone_are_days_for_any_offset(zone):
     instants, findings = parse_times(written(local_days(zone)), "ds", zone)
     clock = clock_of(instants, zone)
     assert clock.wall
@@ -81,7 +81,7 @@ def test_days_across_transitions_are_one_step_apart(tmp_path):
     assert "Gaps" not in {finding.code for finding in dataset.findings}
 
 
-def test_mixed_offsets_and_none():
+def test_times_with_mixed_and_missing_offsets():
     times = pd.Series(["2026-07-01T10:00+02:00", "2026-07-01T10:00", "2026-07-01T08:00Z", "2026-07-01T04:00-0400"])
     instants, _ = parse_times(times, "ds", PARIS)
     assert set(instants) == {pd.Timestamp("2026-07-01T08:00")}
@@ -96,13 +96,13 @@ def test_mixed_offsets_and_none():
         (f"{SPRING}T02:30", "2026-03-29T01:00", "NonexistentTimes"),
     ],
 )
-def test_an_hour_that_is_there_twice_or_not_at_all_is_reported(value, instant, code):
+def test_repeated_and_skipped_hours_are_reported(value, instant, code):
     instants, findings = parse_times(pd.Series([value, None]), "ds", PARIS)
     assert instants.iloc[0] == pd.Timestamp(instant)
     assert [(finding.code, finding.count) for finding in findings] == [(code, 1)]
 
 
-def test_days_are_told_from_hours():
+def test_daily_and_hourly_tables_are_distinguished():
     hours = pd.Series(pd.date_range("2026-03-20", periods=300, freq="h"))
     assert not clock_of(hours, PARIS).wall
     assert clock_of(hours[::24], PARIS).zone == PARIS
@@ -111,7 +111,7 @@ def test_days_are_told_from_hours():
 
 
 @given(st.sampled_from(ZONES), st.integers(0, 400 * 24 * 60))
-def test_a_question_is_read_as_the_table_was(zone, minutes):
+def test_times_of_a_request_are_read_like_those_of_the_table(zone, minutes):
     instant = pd.Timestamp("2018-01-01") + pd.Timedelta(minutes=minutes)
     days, _ = parse_times(written(local_days(zone)), "ds", zone)
     hours = pd.Series(pd.date_range("2018-01-01", periods=50, freq="h"))
