@@ -57,8 +57,8 @@ def _from_files(
     progress(0.0, f"fetching {data.uri}")
     with files.fetch(config, ways.env, stop, ways) as source:
         progress(0.4, f"reading {source.size_bytes} bytes")
-        with ThreadPoolExecutor(1) as beside:
-            hashed = beside.submit(source.hash, reading.hashed_beside(source, data.format))
+        with ThreadPoolExecutor(1) as pool:
+            hashed = pool.submit(source.hash, reading.files_to_hash(source, data.format))
             wanted = Wanted.of(data, config.spec.task, also)
             read = reading.read(source, wanted, data.format, data.csv)
         hashed.result()

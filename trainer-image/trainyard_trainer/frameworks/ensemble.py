@@ -119,8 +119,8 @@ class Selection:
     def weights(self, series: int) -> Floats:
         """Return the weights of a series; shape (candidates,)."""
         if series in self.own:
-            alone: Floats = np.eye(len(self.common))[self.own[series]]
-            return alone
+            single: Floats = np.eye(len(self.common))[self.own[series]]
+            return single
         return self.common
 
     def mixed(self, windows: Windows) -> Floats:
@@ -138,15 +138,15 @@ def select(windows: Windows, reach: float = CLEARLY_WORSE) -> Selection:
         With few windows, every candidate gets a weight if its error is at most this multiple of the best. It can be
         large for candidates of different kinds, because their errors differ.
     """
-    said = windows.whole()
-    each = np.stack([windows.losses(one) for one in said])
+    forecasts_of = windows.whole()
+    each = np.stack([windows.losses(one) for one in forecasts_of])
     losses = each.mean(axis=1)
-    greedy = _greedy(windows, said, np.flatnonzero(losses <= CLEARLY_WORSE * losses.min()))
+    greedy = _greedy(windows, forecasts_of, np.flatnonzero(losses <= CLEARLY_WORSE * losses.min()))
     count = each.shape[1]
     common = (count * greedy + _PRIOR_WINDOWS * _by_error(losses, reach)) / (count + _PRIOR_WINDOWS)
     common[common < _LEAST_WEIGHT] = 0.0
     common /= common.sum()
-    together = windows.losses(common @ said)
+    together = windows.losses(common @ forecasts_of)
     return Selection(losses, float(together.mean()), common, _leaving(each, together, windows.series))
 
 
@@ -162,34 +162,34 @@ def _by_error(losses: Floats, reach: float) -> Floats:
     return np.asarray(found / found.sum())
 
 
-def _greedy(windows: Windows, said: Floats, candidates: Numbers) -> Floats:
+def _greedy(windows: Windows, forecasts_of: Floats, candidates: Numbers) -> Floats:
     """Return the weights of all candidates, of the round with the smallest error.
 
     Only ``candidates`` can have a weight.
 
     Of equal candidates and of equal rounds, the first is used.
     """
-    counts, total = np.zeros(len(said)), np.zeros(said.shape[1])
+    counts, total = np.zeros(len(forecasts_of)), np.zeros(forecasts_of.shape[1])
     best, least = counts, np.inf
     for done in range(ROUNDS if len(candidates) > 1 else 1):
-        losses = [windows.losses((total + said[one]) / (done + 1)).mean() for one in candidates]
-        taken = int(np.argmin(losses))
-        counts = counts + np.eye(len(said))[candidates[taken]]
-        total += said[candidates[taken]]
-        if losses[taken] < least:
-            best, least = counts, losses[taken]
+        losses = [windows.losses((total + forecasts_of[one]) / (done + 1)).mean() for one in candidates]
+        chosen = int(np.argmin(losses))
+        counts = counts + np.eye(len(forecasts_of))[candidates[chosen]]
+        total += forecasts_of[candidates[chosen]]
+        if losses[chosen] < least:
+            best, least = counts, losses[chosen]
     return np.asarray(best / best.sum())
 
 
 def _leaving(each: Floats, together: Floats, series: Numbers) -> dict[int, int]:
     found = {}
     for number in np.unique(series):
-        mine = series == number
-        if mine.sum() < _WINDOWS_TO_LEAVE:
+        in_series = series == number
+        if in_series.sum() < _WINDOWS_TO_LEAVE:
             continue
-        best = int(each[:, mine].mean(axis=1).argmin())
-        clearly = each[best, mine].mean() < (1 - _CLEARLY_BETTER) * together[mine].mean()
-        if clearly and (each[best, mine] < together[mine]).all():
+        best = int(each[:, in_series].mean(axis=1).argmin())
+        clearly = each[best, in_series].mean() < (1 - _CLEARLY_BETTER) * together[in_series].mean()
+        if clearly and (each[best, in_series] < together[in_series]).all():
             found[int(number)] = best
     return found
 

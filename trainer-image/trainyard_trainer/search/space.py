@@ -20,11 +20,11 @@ FIELD: Final = "spec.search.space"
 Scalar: TypeAlias = StrictBool | StrictInt | StrictFloat | str | None
 
 
-class _Words(BaseModel):
+class _Definition(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class IntRange(_Words):
+class IntRange(_Definition):
     """A range of integers, both ends included. ``default`` is the default of the framework."""
 
     type: Literal["Int"]
@@ -60,7 +60,7 @@ class IntRange(_Words):
         return int(value)
 
 
-class FloatRange(_Words):
+class FloatRange(_Definition):
     """A range of numbers, both ends included. With ``step``, only multiples of it above ``low`` are valid."""
 
     type: Literal["Float"]
@@ -98,7 +98,7 @@ class FloatRange(_Words):
         return float(value)
 
 
-class Choices(_Words):
+class Choices(_Definition):
     """A few values of any kind: text, numbers, booleans, null, or lists of these."""
 
     choices: Annotated[list[Scalar | list[Scalar]], Field(min_length=1)]
@@ -165,7 +165,7 @@ def parse(space: Mapping[str, Any], field: str = FIELD) -> dict[str, Dimension]:
         try:
             found[str(name)] = _dimension(space[name])
         except ValidationError as error:
-            mistakes += _said_once(error, f"{field}.{name}")
+            mistakes += _one_per_location(error, f"{field}.{name}")
         except ValueError as error:
             mistakes.append(f"{field}.{name}: {error}")
     if mistakes:
@@ -192,22 +192,22 @@ def _has(parameters: Mapping[str, Any], name: str, dimension: Dimension) -> bool
     return name in parameters and dimension.holds(parameters[name])
 
 
-def _dimension(words: object) -> Dimension:
+def _dimension(fields: object) -> Dimension:
     """Return the model of a dimension, selected by its fields. The errors of a union would mention all three models."""
-    if not isinstance(words, Mapping):
-        raise ValueError(  # noqa: TRY004 - a mistake of the user, told like the others
-            f"must not be {json.dumps(words, default=str)}; write {{type: Int, low: 1, high: 9}} or {{choices: [..]}}"
+    if not isinstance(fields, Mapping):
+        raise ValueError(  # noqa: TRY004 - an error of the user, reported like the others
+            f"must not be {json.dumps(fields, default=str)}; write {{type: Int, low: 1, high: 9}} or {{choices: [..]}}"
         )
-    if "choices" in words:
-        return Choices.model_validate(words)
-    kind = _KINDS.get(str(words.get("type")))
+    if "choices" in fields:
+        return Choices.model_validate(fields)
+    kind = _KINDS.get(str(fields.get("type")))
     if kind is None:
-        says = f"type is {json.dumps(words['type'], default=str)}" if "type" in words else "type is missing"
-        raise ValueError(f"{says}; write Int or Float with low and high, or choices")
-    return kind.model_validate(words)
+        problem = f"type is {json.dumps(fields['type'], default=str)}" if "type" in fields else "type is missing"
+        raise ValueError(f"{problem}; write Int or Float with low and high, or choices")
+    return kind.model_validate(fields)
 
 
-def _said_once(error: ValidationError, field: str) -> list[str]:
+def _one_per_location(error: ValidationError, field: str) -> list[str]:
     """Return one message per location, because an invalid value fails in each member of a union."""
     messages: dict[str, str] = {}
     for item, message in zip(error.errors(), messages_of(error, field), strict=True):
@@ -218,21 +218,21 @@ def _said_once(error: ValidationError, field: str) -> list[str]:
     return list(messages.values())
 
 
-def _check_range(words: "IntRange | FloatRange", least: float) -> None:
+def _check_range(fields: "IntRange | FloatRange", least: float) -> None:
     """Raise ValueError for an invalid range.
 
     ``least`` is the smallest ``low`` for a logarithmic scale. 0 means any positive number.
     """
-    if words.low > words.high:
-        raise ValueError(f"low {words.low} is above high {words.high}; swap them")
-    if words.log and (words.low < least or words.low <= 0):
+    if fields.low > fields.high:
+        raise ValueError(f"low {fields.low} is above high {fields.high}; swap them")
+    if fields.log and (fields.low < least or fields.low <= 0):
         bound = "of at least 1" if least else "above 0"
-        raise ValueError(f"log needs a low {bound}, but it is {words.low}; raise low, or leave log out")
-    if words.log and words.step is not None:
+        raise ValueError(f"log needs a low {bound}, but it is {fields.low}; raise low, or leave log out")
+    if fields.log and fields.step is not None:
         raise ValueError("log and step exclude each other; leave one out")
-    if words.step is not None and not words.holds(words.high):
+    if fields.step is not None and not fields.holds(fields.high):
         raise ValueError(
-            f"high {words.high} is not a whole number of steps {words.step} above low {words.low}; correct it"
+            f"high {fields.high} is not a whole number of steps {fields.step} above low {fields.low}; correct it"
         )
-    if words.default is not None and not words.holds(words.default):
-        raise ValueError(f"default {words.default} is not between low and high, or not at a step; correct it")
+    if fields.default is not None and not fields.holds(fields.default):
+        raise ValueError(f"default {fields.default} is not between low and high, or not at a step; correct it")

@@ -175,7 +175,7 @@ def test_the_offsets_of_a_step_use_its_errors_and_those_of_near_steps():
     assert made.offsets[[15, 29]].ravel() == pytest.approx([-225, 0, 225] * 2)
 
 
-def test_what_was_saved_is_read_back(tmp_path):
+def test_saved_quantiles_are_read_back(tmp_path):
     made = ErrorQuantiles((0.25, 0.75), np.array([[-1.0, 1.0], [-1.5, 2.0]]), {"a": 2.5, "Ä": 0.0})
     assert made.save(tmp_path) == ("quantiles.json",)
     found = load_quantiles(tmp_path)

@@ -34,7 +34,7 @@ def quick(trial: Trial) -> Trial:
     return trial.model_copy(update={"seconds": 0.0})
 
 
-def test_the_default_comes_first_then_what_was_given() -> None:
+def test_the_default_is_first_then_the_given_sets() -> None:
     previous = {"x": 1.0, "n": 9}
     found = search(SPACE, replace(RULES, trials=4), bowl, first=[{}, previous])
     assert [trial.parameters for trial in found.trials[:2]] == [{}, previous]

@@ -103,7 +103,7 @@ def _findings(parts: Sequence["Part"]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def hashed_beside(source: Source, layout: FormatName) -> list[File]:
+def files_to_hash(source: Source, layout: FormatName) -> list[File]:
     """Return the files that :func:`read` does not hash. It only hashes uncompressed delimited text."""
     return [file for file in source.files if is_compressed(file) or _has_other_format(file, layout)]
 

@@ -66,8 +66,10 @@ def own_features(
         findings.append(Finding("FeatureNotKnownInFuture", "warning", text, count=len(only_past)))
     frame = pd.DataFrame({TIME: instants, KEY: pd.Series(names, dtype="string").take(np.maximum(codes, 0)).to_numpy()})
     frame = frame.assign(**{name: columns[name].to_numpy() for name in wanted})
-    there = (codes >= 0) & frame[TIME].notna().to_numpy()
-    ordered = frame[there].drop_duplicates([TIME, KEY], keep="last").sort_values(TIME, kind="stable", ignore_index=True)
+    usable_rows = (codes >= 0) & frame[TIME].notna().to_numpy()
+    ordered = (
+        frame[usable_rows].drop_duplicates([TIME, KEY], keep="last").sort_values(TIME, kind="stable", ignore_index=True)
+    )
     tables = tuple(
         CovariateTable(NAME, ordered, tuple(some), keyed=True, known_in_future=some is known)
         for some in (known, only_past)

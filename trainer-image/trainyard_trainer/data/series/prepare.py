@@ -110,14 +110,14 @@ def _sorted_rows(
         findings.append(Finding("TimeZone", "info", f"times {how} of {clock.zone}"))
     missing_time, missing_value, nameless = np.isnat(instants), np.isnan(values), codes < 0
     own, ahead = own_features(table, data, times, codes, names, ~missing_value, findings)
-    for code, column, gone in (
+    for code, column, missing in (
         ("MissingTime", data.time, missing_time & ~no_times),
         ("MissingTarget", data.target, missing_value & ~no_numbers & ~ahead),
         ("MissingSeries", data.series, nameless),
     ):
-        if gone.any():
-            text = f"{int(gone.sum())} rows without a value in {column!r} were left out"
-            findings.append(Finding(code, "warning", text, count=int(gone.sum())))
+        if missing.any():
+            text = f"{int(missing.sum())} rows without a value in {column!r} were left out"
+            findings.append(Finding(code, "warning", text, count=int(missing.sum())))
     rows = np.flatnonzero(~(missing_time | missing_value | nameless))
     if len(rows) == 0:
         raise DataError(

@@ -55,7 +55,7 @@ class Http:
     max_bytes: int = DEFAULT_MAX_DOWNLOAD_BYTES
 
 
-class _TryAgainError(Exception):
+class _RetryableError(Exception):
     """A response that can succeed on a retry. The message describes the response."""
 
     def __init__(self, text: str, after_seconds: float = 0.0) -> None:
@@ -63,7 +63,7 @@ class _TryAgainError(Exception):
         self.after_seconds = after_seconds
 
 
-_TEMPORARY: Final = (_TryAgainError, requests.ConnectionError, requests.Timeout)
+_TEMPORARY: Final = (_RetryableError, requests.ConnectionError, requests.Timeout)
 
 
 @dataclass
@@ -107,7 +107,7 @@ def download_page(address: Address, target: Path, http: Http, go_on: Callable[[]
     target.write_bytes(b"")
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(_TEMPORARY),
-        wait=lambda state: max(http.wait(state), _asked_to_wait(state)),
+        wait=lambda state: max(http.wait(state), _requested_wait(state)),
         stop=lambda _: download.fruitless >= http.attempts,
         sleep=http.sleep,
         reraise=True,
@@ -141,9 +141,9 @@ def _plain(error: Exception) -> str:
     return str(error)
 
 
-def _asked_to_wait(state: tenacity.RetryCallState) -> float:
+def _requested_wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
-    return error.after_seconds if isinstance(error, _TryAgainError) else 0.0
+    return error.after_seconds if isinstance(error, _RetryableError) else 0.0
 
 
 def _attempt(session: requests.Session, download: _Download, go_on: Callable[[], None]) -> None:
@@ -172,12 +172,12 @@ def _continue(session: requests.Session, download: _Download, go_on: Callable[[]
                     download.received += file.write(chunk)
                     _limit(download, download.received)
         except requests.exceptions.ChunkedEncodingError as error:
-            raise _TryAgainError(f"the response ended early, after {download.received} bytes") from error
+            raise _RetryableError(f"the response ended early, after {download.received} bytes") from error
         if expected is not None and download.received < expected:
-            raise _TryAgainError(f"the response ended early, after {download.received} of {expected} bytes")
+            raise _RetryableError(f"the response ended early, after {download.received} of {expected} bytes")
         if expected is not None and download.received > expected:
             received, download.received = download.received, 0
-            raise _TryAgainError(f"the server sent {received} bytes but announced {expected}")
+            raise _RetryableError(f"the server sent {received} bytes but announced {expected}")
 
 
 def _begin(response: requests.Response, download: _Download) -> int | None:
@@ -186,7 +186,7 @@ def _begin(response: requests.Response, download: _Download) -> int | None:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != download.received:
             download.received = 0
-            raise _TryAgainError("the server sent a different part of the file than requested")
+            raise _RetryableError("the server sent a different part of the file than requested")
         return None if match[2] == "*" else int(match[2])
     _judge_status(response, download)
     download.received = 0
@@ -203,10 +203,10 @@ def _judge_status(response: requests.Response, download: _Download) -> None:
     if status in {401, 403}:
         raise NotPermitted(f"{address}: the server refused access ({status}); use an address that needs no login")
     if status in _BUSY or status >= 500:
-        raise _TryAgainError(f"the server answered {status}", _retry_after(response))
+        raise _RetryableError(f"the server answered {status}", _retry_after(response))
     if status in {_PARTIAL, _RANGE_REFUSED}:
         download.received = 0
-        raise _TryAgainError(f"the server answered {status}, so the download has to start again")
+        raise _RetryableError(f"the server answered {status}, so the download has to start again")
     raise InputMissing(f"{address}: the server answered {status}; check the address")
 
 

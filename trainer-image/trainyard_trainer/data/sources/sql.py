@@ -36,7 +36,7 @@ _CONNECT_SECONDS: Final = 10
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
 
 _REFUSED: Final = ("28", "42501")
-_NOT_THERE: Final = "3D"
+_NO_DATABASE: Final = "3D"
 _QUERY: Final = ("42", "25006", "0A", "34")
 _VALUES: Final = "22"
 """Prefixes of SQLSTATE for credentials, database, query, and values in it. Other errors may be temporary."""
@@ -196,13 +196,17 @@ def _translate(error: DBAPIError, source: SqlSource) -> TrainerError:
     """Convert an error of the driver to an error with a message for the user."""
     state = str(getattr(error.orig, "sqlstate", None) or "")
     lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
-    where, said = name_of(source), lines[0]
-    if state.startswith(_REFUSED) or any(word in said for word in _REFUSED_WORDS):
-        return NotPermitted(f"{where}: access was refused ({said}); check the URL in the Secret and the role's rights")
-    if state.startswith(_NOT_THERE) or any(word in said for word in _MISSING_WORDS):
-        return InputMissing(f"{where}: {said}; check the name of the database")
-    if state.startswith(_QUERY) or (not state and any(word in said for word in _SQLITE_QUERY_WORDS)):
-        return ConfigError(f"{where}: data.sql.query cannot be run: {said}; it must be one SELECT")
-    if state.startswith(_VALUES) or "not a database" in said:
-        return DataError(f"{where}: {said}; correct the query or the data")
-    return UpstreamUnavailable(f"{where}: the database did not answer in {ATTEMPTS} attempts: {said}; try again later")
+    where, reason = name_of(source), lines[0]
+    if state.startswith(_REFUSED) or any(word in reason for word in _REFUSED_WORDS):
+        return NotPermitted(
+            f"{where}: access was refused ({reason}); check the URL in the Secret and the role's rights"
+        )
+    if state.startswith(_NO_DATABASE) or any(word in reason for word in _MISSING_WORDS):
+        return InputMissing(f"{where}: {reason}; check the name of the database")
+    if state.startswith(_QUERY) or (not state and any(word in reason for word in _SQLITE_QUERY_WORDS)):
+        return ConfigError(f"{where}: data.sql.query cannot be run: {reason}; it must be one SELECT")
+    if state.startswith(_VALUES) or "not a database" in reason:
+        return DataError(f"{where}: {reason}; correct the query or the data")
+    return UpstreamUnavailable(
+        f"{where}: the database did not answer in {ATTEMPTS} attempts: {reason}; try again later"
+    )

@@ -91,15 +91,15 @@ def gather(
     """
     results: queue.SimpleQueue[tuple[int, _Read | Exception]] = queue.SimpleQueue()
     covariates = spec.data.covariates or []
-    under_way: list[_One] = []
+    running: list[_One] = []
     for number, covariate in enumerate(covariates):
         location = folder / f"covariate-{number}"
         location.mkdir()
         one = _One(covariate, spec, ways, location, stop, required if covariate.required else optional)
-        under_way.append(one)
+        running.append(one)
         # A daemon thread, because a thread that is waiting for a silent server must not keep the process alive.
         threading.Thread(target=_report, args=(results, number, one), name=covariate.name, daemon=True).start()
-    done = _collect(results, under_way, stop)
+    done = _collect(results, running, stop)
     return _sum_up([(covariate, done[number]) for number, covariate in enumerate(covariates)])
 
 
@@ -112,12 +112,12 @@ def _report(results: "queue.SimpleQueue[tuple[int, _Read | Exception]]", number:
 
 def _collect(
     results: "queue.SimpleQueue[tuple[int, _Read | Exception]]",
-    under_way: Sequence["_One"],
+    running: Sequence["_One"],
     stop: Callable[[], bool],
 ) -> dict[int, _Read | Exception]:
     begun = time.monotonic()
     done: dict[int, _Read | Exception] = {}
-    while len(done) < len(under_way):
+    while len(done) < len(running):
         if stop():
             raise Interrupted("stopped by a signal while reading data.covariates; the next attempt starts again")
         try:
@@ -125,9 +125,9 @@ def _collect(
             done.setdefault(number, result)
         except queue.Empty:
             elapsed = time.monotonic() - begun
-            for number, one in enumerate(under_way):
+            for number, one in enumerate(running):
                 limit = one.covariate.timeout_seconds + _GRACE_SECONDS
-                if number not in done and elapsed > limit and not one.is_here.is_set():
+                if number not in done and elapsed > limit and not one.is_fetched.is_set():
                     done[number] = _too_late(one.covariate)
     return done
 
@@ -175,7 +175,7 @@ class _Logged(pybreaker.CircuitBreakerListener):
 
 @dataclass(frozen=True)
 class _One:
-    """One covariate while it is fetched. ``is_here`` is set when it only has to be read."""
+    """One covariate while it is fetched. ``is_fetched`` is set when it only has to be read."""
 
     covariate: Covariate
     spec: TrainingJobSpec
@@ -183,11 +183,11 @@ class _One:
     folder: Path
     stop: Callable[[], bool]
     circuit: Circuit
-    is_here: threading.Event = field(default_factory=threading.Event)
+    is_fetched: threading.Event = field(default_factory=threading.Event)
 
     def read(self) -> _Read:
         source = self._fetch()
-        self.is_here.set()
+        self.is_fetched.set()
         table, findings = clean(self.covariate, self.spec, source)
         return _Read(table, source.digest, findings)
 
@@ -222,7 +222,7 @@ class _One:
         def go_on() -> None:
             if self.stop():
                 raise Interrupted(f"stopped by a signal while reading covariate {self.covariate.name!r}")
-            if time.monotonic() > deadline and not self.is_here.is_set():
+            if time.monotonic() > deadline and not self.is_fetched.is_set():
                 raise _too_late(self.covariate)
 
         left = max(0.1, deadline - time.monotonic())

@@ -76,8 +76,8 @@ def join_steps(
     for covariate in covariates:
         frame = covariate.frame[covariate.frame[KEY] == series] if covariate.keyed else covariate.frame
         values = frame[list(covariate.columns)].to_numpy(dtype=np.float64)
-        theirs = _steps(frame[TIME].to_numpy("datetime64[ns]"), times[0], frequency, within=True)
-        parts.append(_at_steps(steps, theirs, values))
+        covariate_steps = _steps(frame[TIME].to_numpy("datetime64[ns]"), times[0], frequency, within=True)
+        parts.append(_at_steps(steps, covariate_steps, values))
     return np.concatenate(parts, axis=1)
 
 
@@ -96,12 +96,12 @@ def _steps(
 
 
 def _at_steps(
-    steps: npt.NDArray[np.int64], theirs: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
+    steps: npt.NDArray[np.int64], covariate_steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Return the mean of ``values`` in each step, or in the newest step before."""
-    if len(theirs) == 0:
+    if len(covariate_steps) == 0:
         return np.full((len(steps), values.shape[1]), np.nan)
-    distinct, begins = np.unique(theirs, return_index=True)
+    distinct, begins = np.unique(covariate_steps, return_index=True)
     known = ~np.isnan(values)
     counts = np.add.reduceat(known, begins, axis=0, dtype=np.int64)
     sums = np.add.reduceat(np.where(known, values, 0.0), begins, axis=0)
@@ -137,11 +137,11 @@ def rows_by_series(covariates: tuple[CovariateTable, ...]) -> Callable[[str], tu
         else None
         for one in covariates
     ]
-    nobody = np.empty(0, dtype=np.intp)
+    no_rows = np.empty(0, dtype=np.intp)
 
     def of(series: str) -> tuple[CovariateTable, ...]:
         return tuple(
-            one if known is None else replace(one, frame=one.frame.iloc[known.get(series, nobody)])
+            one if known is None else replace(one, frame=one.frame.iloc[known.get(series, no_rows)])
             for one, known in zip(covariates, positions, strict=True)
         )
 

@@ -120,8 +120,8 @@ def _explained(groups: npt.NDArray[np.intp], wanted: _Wanted) -> float:
     if classes:
         cells = np.bincount(groups * classes + target.astype(np.intp), minlength=(int(groups.max()) + 1) * classes)
         table = cells.reshape(-1, classes)
-        unsaid = len(target) - table.sum(axis=0).max()
-        return float(1 - (len(target) - table.max(axis=1).sum()) / unsaid) if unsaid else 0.0
+        mistakes = len(target) - table.sum(axis=0).max()
+        return float(1 - (len(target) - table.max(axis=1).sum()) / mistakes) if mistakes else 0.0
     counts = np.bincount(groups)
     means = np.bincount(groups, weights=target) / np.maximum(counts, 1)
     total = float(((target - target.mean()) ** 2).sum())

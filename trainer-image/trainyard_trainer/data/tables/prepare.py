@@ -166,9 +166,11 @@ def _with_covariates(table: Table, data: Data, findings: list[Finding]) -> tuple
     keys = table.frame[data.series] if data.series else None
     joined, warnings = join_rows(times, keys, table.covariates)
     findings += [*notes, *warnings]
-    taken = [name for name in joined.columns if name in table.frame.columns]
-    if taken:
-        raise DataError(f"a column and a covariate have the same name {taken[0]!r}; rename the covariate or the column")
+    existing = [name for name in joined.columns if name in table.frame.columns]
+    if existing:
+        raise DataError(
+            f"a column and a covariate have the same name {existing[0]!r}; rename the covariate or the column"
+        )
     return table.frame.assign(**{name: joined[name].to_numpy() for name in joined.columns}), list(joined.columns)
 
 

@@ -25,12 +25,12 @@ _CHANGE: Final = 3_600_000_000_000
 """Largest change of a clock, one hour, in nanoseconds."""
 
 _WEEKDAYS: Final = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-_WEEKS_TO_TELL_CLOSED: Final = 5
+_WEEKS_TO_DETECT_CLOSED: Final = 5
 _SHORTEST_OPEN: Final = 60_000_000_000
 """Opening hours are not detected for steps shorter than a minute."""
 
-_ROWS_TO_TELL_WEEKENDS: Final = 10
-_STEPS_TO_TELL_MONTHS: Final = 6
+_ROWS_TO_DETECT_WEEKENDS: Final = 10
+_STEPS_TO_DETECT_MONTHS: Final = 6
 """Among this many consecutive months, the lengths differ."""
 
 _DAYS_PER_YEAR: Final = 365.25
@@ -315,13 +315,13 @@ def _typical(steps: npt.NDArray[np.int64]) -> int | None:
 def _alias(step: int, share: float, count: int, times: npt.NDArray[np.datetime64], *, may_close: bool) -> str:
     index = pd.DatetimeIndex(times)
     days = step / _DAY
-    is_exact = share >= _EXACT and count >= _STEPS_TO_TELL_MONTHS  # months and years do not all have the same length
+    is_exact = share >= _EXACT and count >= _STEPS_TO_DETECT_MONTHS  # months and years do not all have the same length
     for shortest, longest, end, start in _CALENDAR_STEPS:
         if shortest <= days <= longest and not is_exact:
             return end if bool(index.is_month_end.all()) else start
     if days == 7:
         return f"W-{_WEEKDAYS[index[0].weekday()]}"
-    if days <= 1 and may_close and len(index) >= _ROWS_TO_TELL_WEEKENDS:
+    if days <= 1 and may_close and len(index) >= _ROWS_TO_DETECT_WEEKENDS:
         return _with_opening(step, times)
     return _fixed_alias(step)
 
@@ -333,7 +333,7 @@ def _with_opening(step: int, times: npt.NDArray[np.datetime64]) -> str:
     """
     if step == _DAY and not (pd.DatetimeIndex(times).dayofweek >= 5).any():
         return "B"
-    found = find(times, step, _WEEKS_TO_TELL_CLOSED) if step >= _SHORTEST_OPEN else None
+    found = find(times, step, _WEEKS_TO_DETECT_CLOSED) if step >= _SHORTEST_OPEN else None
     base = "B" if step == _DAY else _fixed_alias(step)
     return _fixed_alias(step) if found is None else f"{base}-{found}"
 

@@ -231,9 +231,9 @@ def _doubt(
 
     Empty if there is none.
     """
-    mine = read[equal.index(best)]
+    by_best = read[equal.index(best)]
     for other, positions in zip(equal, read, strict=True):
-        for index in sorted(mine & positions):
+        for index in sorted(by_best & positions):
             one = split[index]
             first, second = _value(one, best), _value(one, other)
             if first != second and one is not None:

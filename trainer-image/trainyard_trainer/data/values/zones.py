@@ -57,13 +57,13 @@ def to_instants(
     if doubtful.any():
         rows = pd.DataFrame({"time": index[doubtful], "key": 0 if keys is None else keys[doubtful]})
         summer[doubtful] = (rows.groupby(["time", "key"], dropna=False).cumcount() == 0).to_numpy()
-        alone = int((~rows.duplicated(keep=False)).sum())
-        if alone:
+        single = int((~rows.duplicated(keep=False)).sum())
+        if single:
             text = (
-                f"{alone} times in {name!r} are in the hour that occurs twice when clocks go back in {zone}; they are "
+                f"{single} times in {name!r} are in the hour that occurs twice when clocks go back in {zone}; they are "
                 "read as summer time"
             )
-            findings.append(Finding("AmbiguousTimes", "warning", text, count=alone))
+            findings.append(Finding("AmbiguousTimes", "warning", text, count=single))
     if skipped.any():
         count = int(skipped.sum())
         text = (
@@ -98,8 +98,8 @@ def by_clock(instants: pd.Series, clock: Clock) -> pd.Series:
     usual = wall.astype("datetime64[D]") + np.timedelta64(clock.time_of_day_seconds, "s")
     late = wall - usual == _HOUR
     if late.any():
-        there = pd.DatetimeIndex(usual[late]).tz_localize(clock.zone, ambiguous="NaT", nonexistent="NaT")
-        late[late] = np.asarray(there.isna())
+        existing = pd.DatetimeIndex(usual[late]).tz_localize(clock.zone, ambiguous="NaT", nonexistent="NaT")
+        late[late] = np.asarray(existing.isna())
         wall = np.where(late, usual, wall)
     return pd.Series(wall.astype("datetime64[ns]"), index=instants.index)
 

@@ -118,8 +118,8 @@ class ProphetCandidate:
         """Train, and return the forecasts of the folds."""
         outcomes = self._finished().model.outcomes
         self.seconds = float(sum(one.seconds for one in outcomes))
-        said = {number: one.windows for number, one in enumerate(outcomes)}
-        return np.concatenate([said[number] for number in dict.fromkeys(unit.series for unit in units)])
+        by_number = {number: one.windows for number, one in enumerate(outcomes)}
+        return np.concatenate([by_number[number] for number in dict.fromkeys(unit.series for unit in units)])
 
     def train(self) -> tuple[Trained, Floats]:
         """Return the result of the training."""
@@ -134,7 +134,7 @@ class ProphetCandidate:
         if self._trained is None:
             from trainyard_trainer.frameworks.prophet.framework import ProphetFramework
 
-            self._trained = ProphetFramework(alone=True).train(self._dataset, self._context)
+            self._trained = ProphetFramework(only_prophet=True).train(self._dataset, self._context)
         return self._trained
 
 

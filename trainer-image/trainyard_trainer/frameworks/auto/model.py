@@ -71,8 +71,8 @@ class AutoModel:
         for index, member in enumerate(self.members.values()):
             asked = np.flatnonzero(weights[:, index])
             if len(asked):
-                said = member.framework.predict(member.model, inputs.iloc[asked].reset_index(drop=True))
-                forecast[asked] += weights[asked, index] * said[PREDICTION].to_numpy(dtype=np.float64)
+                predicted = member.framework.predict(member.model, inputs.iloc[asked].reset_index(drop=True))
+                forecast[asked] += weights[asked, index] * predicted[PREDICTION].to_numpy(dtype=np.float64)
         scales = np.array([self.quantiles.scale(self.ends.names[number]) for number in numbers])
         around = self.quantiles.around(forecast, steps, scales, self.floors[numbers])
         return pd.DataFrame(np.column_stack([forecast, around]), columns=columns)
@@ -85,9 +85,9 @@ class AutoModel:
         rows = np.repeat(weights, [one.holdout for one in dataset.series], axis=0)
         forecast = np.where(np.isnan(rows).any(axis=1), np.nan, 0.0)
         for index, member in enumerate(self.members.values()):
-            said = member.framework.forecast_holdouts(member.model, dataset)
+            predicted = member.framework.forecast_holdouts(member.model, dataset)
             used = rows[:, index] > 0
-            forecast[used] += rows[used, index] * said[used]
+            forecast[used] += rows[used, index] * predicted[used]
         return forecast
 
     def save(self, folder: Path) -> tuple[str, ...]:

@@ -86,11 +86,11 @@ class AutoTable:
 
         Without ``threads``, a useful number of threads is used.
         """
-        said = []
+        outputs = []
         for model in self.members.values():
             count = threads_to_predict(model.booster, rows) if threads is None else threads
-            said.append(raw_predictions(model.booster, rows, count))
-        return np.asarray(np.average(said, axis=0, weights=self.weights))
+            outputs.append(raw_predictions(model.booster, rows, count))
+        return np.asarray(np.average(outputs, axis=0, weights=self.weights))
 
     def save(self, folder: Path) -> None:
         """Write each member into a folder with its name, and the weights next to them."""
@@ -279,18 +279,18 @@ def _select(dataset: Dataset, context: Context, tried: list[_Tried]) -> Selectio
     """Compute the weights on the validation part. For classes, the error is that of the probabilities (Brier score)."""
     rows = parts_of(dataset).validation
     target = dataset.frame[dataset.target].to_numpy(dtype=np.float64)[rows]
-    said = np.stack([one.raw for one in tried])
+    outputs = np.stack([one.raw for one in tried])
     squared = names.searched_metric(context.config.spec) in SQUARED
     if dataset.classes:
         squared = True
-        said = np.stack([probabilities_of(one.raw) for one in tried])
+        outputs = np.stack([probabilities_of(one.raw) for one in tried])
         target = np.eye(len(dataset.classes))[target.astype(np.intp)]
     width = target[0].size if len(target) else 1
     count = max(1, min(_WINDOWS, len(rows)))
     window = np.repeat(np.arange(len(rows)) % count, width)
-    said, target = said.reshape(len(tried), -1), target.reshape(-1)
+    outputs, target = outputs.reshape(len(tried), -1), target.reshape(-1)
     sizes = np.ones(len(target))
-    return select(Windows(said, target, target, sizes, window, np.arange(count), squared))
+    return select(Windows(outputs, target, target, sizes, window, np.arange(count), squared))
 
 
 def _leaderboard(tried: Mapping[str, _Tried], selection: Selection) -> pd.DataFrame:

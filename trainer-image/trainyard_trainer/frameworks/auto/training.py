@@ -149,22 +149,29 @@ class AutoTraining:
     def _compare(self, plan: Plan, units: Sequence[Unit]) -> Compared:
         """Forecast the windows with each candidate. A candidate that fails is left out, with a warning."""
         candidates: dict[Name, Candidate] = {}
-        said: dict[Name, Floats] = {}
+        window_forecasts: dict[Name, Floats] = {}
         for index, name in enumerate(plan.names):
             try:
                 context = self._context_of(name, index / len(plan.names), (index + 1) / len(plan.names))
-                if name in _TRIED_FIRST and units and said and not self._is_worth_more(name, context, units, said):
+                if (
+                    name in _TRIED_FIRST
+                    and units
+                    and window_forecasts
+                    and not self._is_worth_more(name, context, units, window_forecasts)
+                ):
                     continue
                 candidates[name] = candidate_of(name, self._dataset, context, plan.methods)
-                said[name] = candidates[name].windows(units) if units else np.empty(0)
+                window_forecasts[name] = candidates[name].windows(units) if units else np.empty(0)
             except (ConfigError, DataError) as error:
                 self._warnings.append(f"{name} is left out: {error}")
-        if not said:
+        if not window_forecasts:
             raise DataError(f"{self._dataset.origin.uri}: no candidate can be trained: {'; '.join(self._warnings)}")
-        selection = select(self._windows(units, list(said.values())), _REACH) if units else None
-        return Compared(candidates, said, selection)
+        selection = select(self._windows(units, list(window_forecasts.values())), _REACH) if units else None
+        return Compared(candidates, window_forecasts, selection)
 
-    def _is_worth_more(self, name: Name, context: Context, units: Sequence[Unit], said: Mapping[Name, Floats]) -> bool:
+    def _is_worth_more(
+        self, name: Name, context: Context, units: Sequence[Unit], window_forecasts: Mapping[Name, Floats]
+    ) -> bool:
         """Try an expensive candidate on some of many series.
 
         Return whether it is not clearly worse there than the best.
@@ -179,22 +186,22 @@ class AutoTraining:
         output.mkdir(exist_ok=True)
         context = dataclasses.replace(context, output=output)
         candidate = candidate_of(name, self._dataset.part(names.__contains__), context, ())
-        mine = [unit for unit in units if unit.series in number_of]
-        own = candidate.windows([dataclasses.replace(unit, series=number_of[unit.series]) for unit in mine])
+        own_units = [unit for unit in units if unit.series in number_of]
+        own = candidate.windows([dataclasses.replace(unit, series=number_of[unit.series]) for unit in own_units])
         rows = np.array([unit.series in number_of for unit in units])[self._rows.positions(units)[0]]
-        windows = self._windows(mine, [own, *(one[rows] for one in said.values())])
+        windows = self._windows(own_units, [own, *(one[rows] for one in window_forecasts.values())])
         losses = [float(windows.losses(one).mean()) for one in windows.whole()]
         self._tried[f"{name} ({len(chosen)} series)"] = losses[0], candidate.seconds
         return losses[0] <= CLEARLY_WORSE * min(losses[1:])
 
-    def _windows(self, units: Sequence[Unit], said: Sequence[Floats]) -> Windows:
+    def _windows(self, units: Sequence[Unit], window_forecasts: Sequence[Floats]) -> Windows:
         rows = self._rows
         number = rows.positions(units)[0]
         actual = np.concatenate([rows.values[unit.cut : unit.stop] for unit in units])
         naive = np.concatenate([one.baseline for one in rows.judged(units, np.zeros(len(actual)))])
         sizes, squared = sizes_of(rows, units, searched_metric(self._spec))
         series = np.array([unit.series for unit in units], dtype=np.intp)
-        return Windows(np.stack(said), actual, naive, sizes, number, series, squared)
+        return Windows(np.stack(window_forecasts), actual, naive, sizes, number, series, squared)
 
     def _context_of(self, name: Name, begin: float, end: float) -> Context:
         """Return the context of a candidate: a separate folder, its parameters, and a part of the progress."""
@@ -226,8 +233,8 @@ class AutoTraining:
             raise no_windows(self._dataset.origin.uri)
         number, step = self._rows.positions(units)
         weights = found.weights(len(self._dataset.series))[[unit.series for unit in units]][number]
-        said = np.einsum("rc,cr->r", weights, np.stack(list(found.windows.values())))
-        reported = ErrorQuantiles.of(levels, self._horizon, self._rows.judged(units, said), step + 1)
+        window_forecasts = np.einsum("rc,cr->r", weights, np.stack(list(found.windows.values())))
+        reported = ErrorQuantiles.of(levels, self._horizon, self._rows.judged(units, window_forecasts), step + 1)
         return reported.with_final_scales(self._dataset, self._rows.frequency.season)
 
     def _model(

@@ -54,7 +54,7 @@ class Baseline:
         """A note for readers of the metrics."""
         return f"the baseline is the {self.name} forecast, the best of {', '.join(NAIVES)} before the holdout"
 
-    def beside(
+    def compare(
         self,
         series: str,
         steps: Ordinals,
@@ -95,12 +95,12 @@ def held_out_rows(dataset: Dataset, spec: TrainingJobSpec, predicted: Floats) ->
     """
     baseline = Baseline.chosen(dataset, spec)
     times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy(dtype=np.float64)
-    said = np.split(predicted, np.cumsum([one.holdout for one in dataset.series])[:-1])
+    by_series = np.split(predicted, np.cumsum([one.holdout for one in dataset.series])[:-1])
     forecasts = []
-    for one, forecast in zip(dataset.series, said, strict=True):
+    for one, forecast in zip(dataset.series, by_series, strict=True):
         rows = slice(one.start, one.stop)
         steps = baseline.frequency.ordinals(times[rows])
-        forecasts.append(baseline.beside(one.name, steps, times[rows], values[rows], forecast))
+        forecasts.append(baseline.compare(one.name, steps, times[rows], values[rows], forecast))
     return judge(forecasts).holdout
 
 

@@ -15,8 +15,8 @@ def judged_holdouts(rows: Rows, predicted: Floats, quantiles: ErrorQuantiles, co
     """
     units = rows.holdouts()
     forecasts = rows.judged(units, predicted)
-    beside = quantiles.beside(forecasts, rows.positions(units)[1] + 1)
-    found = with_quantiles(judge(forecasts, rows.baseline.name), quantiles.levels, beside)
+    at_forecasts = quantiles.at_forecasts(forecasts, rows.positions(units)[1] + 1)
+    found = with_quantiles(judge(forecasts, rows.baseline.name), quantiles.levels, at_forecasts)
     text = f"judged {len(found.holdout)} rows of {len(units)} series"
     context.progress(1.0, text, {"mae": found.metrics["mae"]})
     return found

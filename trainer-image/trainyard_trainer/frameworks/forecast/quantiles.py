@@ -109,7 +109,7 @@ class ErrorQuantiles:
         found = forecast[:, None] + self.offsets[np.minimum(steps, horizon) - 1] * spread[:, None]
         return np.asarray(np.maximum(found, np.reshape(floors, (-1, 1))))
 
-    def beside(self, forecasts: Sequence[Forecast], steps: Steps) -> Floats:
+    def at_forecasts(self, forecasts: Sequence[Forecast], steps: Steps) -> Floats:
         """Return the quantiles of some forecasts; shape (rows, levels). ``steps`` as in :meth:`of`."""
         if not self.levels:
             return np.empty((len(steps), 0))

@@ -96,6 +96,6 @@ class Rows:
             done += len(predicted)
             name = self.panel.names[unit.series]
             found.append(
-                self.baseline.beside(name, self.panel.steps[rows], self.times[rows], self.values[rows], predicted)
+                self.baseline.compare(name, self.panel.steps[rows], self.times[rows], self.values[rows], predicted)
             )
         return found

@@ -291,9 +291,10 @@ def matrix_of_inputs(description: Description, inputs: pd.DataFrame) -> Matrix:
     matrix = np.empty((len(inputs), len(description.features)))
     for index, name in enumerate(description.features):
         if name in description.categories:
-            known, there = description.codes[name], inputs[name].notna()
+            known, present = description.codes[name], inputs[name].notna()
             codes = [
-                known.get(str(value)) if there_is else None for value, there_is in zip(inputs[name], there, strict=True)
+                known.get(str(value)) if is_present else None
+                for value, is_present in zip(inputs[name], present, strict=True)
             ]
             matrix[:, index] = np.array(codes, dtype=np.float64)  # None becomes NaN
         else:

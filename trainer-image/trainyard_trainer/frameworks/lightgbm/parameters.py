@@ -35,7 +35,7 @@ _OBJECTIVES: Final[dict[bool, dict[Task, frozenset[str]]]] = {
 
 _NOT_NEGATIVE: Final = frozenset({"poisson", "tweedie"})
 
-_OURS: Final = {
+_SET_ELSEWHERE: Final = {
     "num_threads": "spec.workers",
     "num_class": "the data",
     "verbosity": "trainyard",
@@ -101,8 +101,8 @@ def checked(given: Mapping[str, Any], field: str = "spec.parameters") -> dict[st
             near = difflib.get_close_matches(key, main_names, n=2)
             hint = f"; did you mean {' or '.join(near)}?" if near else "; see LightGBM's list of parameters"
             raise ConfigError(f"{field}.{key} is not a parameter of LightGBM{hint}")
-        if name in _OURS:
-            raise ConfigError(f"{field}.{key} is decided by {_OURS[name]}; leave it out")
+        if name in _SET_ELSEWHERE:
+            raise ConfigError(f"{field}.{key} is decided by {_SET_ELSEWHERE[name]}; leave it out")
         if name in _FILES_AND_NETWORK:
             raise ConfigError(f"{field}.{key} belongs to LightGBM's command line and has no use here; leave it out")
         if name in result:

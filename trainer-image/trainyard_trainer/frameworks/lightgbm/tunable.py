@@ -61,8 +61,8 @@ def space(given: Mapping[str, Any], in_leaf: int, rate: float = _USUAL_RATE) -> 
         "lambda_l1": {"type": "Float", "low": 0.0, "high": 10.0, "default": 0.0},
         "lambda_l2": {"type": "Float", "low": 0.0, "high": 10.0, "default": 0.0},
     }
-    taken = lightgbm_parameters.checked(given)
-    return {name: dimension for name, dimension in dimensions.items() if name not in taken}
+    fixed = lightgbm_parameters.checked(given)
+    return {name: dimension for name, dimension in dimensions.items() if name not in fixed}
 
 
 class TabularTunable:
@@ -149,8 +149,8 @@ class ForecastTunable:
 
     def space(self) -> Mapping[str, Any]:
         """Return the space: see ``Tunable``."""
-        ours = self._fitter.parameters({})
-        return space(self._given, ours["min_data_in_leaf"], ours["learning_rate"])
+        defaults = self._fitter.parameters({})
+        return space(self._given, defaults["min_data_in_leaf"], defaults["learning_rate"])
 
     def score(self, parameters: Mapping[str, Any], report: Report) -> float:
         """Return the metric on the windows before the holdout: see ``Tunable``."""

@@ -86,8 +86,8 @@ class FeatureSpec:
     def names(self) -> list[str]:
         """The names of the columns."""
         means = [f"mean_{one.count}x{one.apart}_lag_{one.lag}" for one in self.windows]
-        beside = [*self.regressors, *(f"{name}_lag_{self.lagged_by}" for name in self.lagged), *self.static]
-        return [*(f"lag_{lag}" for lag in self.lags), *means, *self.calendar, *beside]
+        others = [*self.regressors, *(f"{name}_lag_{self.lagged_by}" for name in self.lagged), *self.static]
+        return [*(f"lag_{lag}" for lag in self.lags), *means, *self.calendar, *others]
 
     @property
     def categories(self) -> list[int]:

@@ -254,8 +254,8 @@ class Fitter:
         """Return the first one that no later one clearly beats, because few windows do not show small differences."""
         best = 0
         for at, one in enumerate(tried):
-            mine, theirs = self._loss(one), self._loss(tried[best])
-            if mine < theirs - _CLEARLY * abs(theirs) or np.isinf(theirs):
+            loss, least = self._loss(one), self._loss(tried[best])
+            if loss < least - _CLEARLY * abs(least) or np.isinf(least):
                 best = at
         return best
 

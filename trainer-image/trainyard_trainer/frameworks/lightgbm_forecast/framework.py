@@ -66,7 +66,7 @@ class LightGBMForecastFramework:
         baseline = fitted.rows.baseline
         quantiles = fitted.kept.quantiles
         found = with_quantiles(
-            judge(forecasts, baseline.name), quantiles.levels, quantiles.beside(forecasts, fitted.steps)
+            judge(forecasts, baseline.name), quantiles.levels, quantiles.at_forecasts(forecasts, fitted.steps)
         )
         text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
         context.progress(1.0, text, {"mae": found.metrics["mae"]})
@@ -118,11 +118,11 @@ class LightGBMForecastFramework:
         """
         require_same_steps(dataset, model.columns, model.trees.frequency.alias)
         feature_spec = model.trees.feature_spec
-        for kind, wanted, there in (
+        for kind, wanted, available in (
             ("column of data.static", feature_spec.static, dataset.static.names),
             ("covariate", feature_spec.lagged, dataset.lagged),
         ):
-            if missing := [name for name in wanted if name not in there]:
+            if missing := [name for name in wanted if name not in available]:
                 raise DataError(f"the data lacks the {kind} {missing[0]!r} of the model")
         frequency = model.trees.frequency
         rows = TreeRows.of(dataset, frequency, model.columns.regressors, Baseline("last value", frequency))

@@ -60,9 +60,9 @@ class Trees:
             result[number] = _naive(state.values[number], steps, self.frequency.season)
         rows = np.flatnonzero(state.fitted)
         if len(rows):
-            beside = None if regressors is None else regressors[rows]
+            block_regressors = None if regressors is None else regressors[rows]
             result[rows] = self._walk(
-                state.take(rows), steps, beside, max(1, min(threads, len(rows) // _SERIES_PER_THREAD))
+                state.take(rows), steps, block_regressors, max(1, min(threads, len(rows) // _SERIES_PER_THREAD))
             )
         return result
 
@@ -84,8 +84,8 @@ class Trees:
                 columns.append(np.concatenate([regressors[:, step] for step in block]))
             columns += [_lagged_at(state.lagged, block), np.tile(state.static, (len(block), 1))]
             table = np.concatenate(columns, axis=1)
-            said = self.booster.predict(table, num_threads=threads, num_iteration=self.rounds) + base
-            history[:, now : now + len(block)] = np.maximum(said.reshape(len(block), -1).T, floors[:, None])
+            predicted = self.booster.predict(table, num_threads=threads, num_iteration=self.rounds) + base
+            history[:, now : now + len(block)] = np.maximum(predicted.reshape(len(block), -1).T, floors[:, None])
         return np.asarray(history[:, known.shape[1] :] * state.scales[:, None])
 
 

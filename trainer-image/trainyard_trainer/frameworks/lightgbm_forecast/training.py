@@ -104,11 +104,11 @@ class TreesTraining:
             judged, fitter.rows.state(chosen.feature_spec, units), columns, fitter.horizon, quantiles
         )
         fitted = Fitted(kept, at_split, units, forecasts, fitter.rows)
-        beside = (f"{JUDGED}/{name}" for name in at_split.save(context.output / JUDGED))
+        judged_files = (f"{JUDGED}/{name}" for name in at_split.save(context.output / JUDGED))
         short = int((~kept.state.fitted).sum())
         return Trained(
             formats=(FORMAT,),
-            files=(*kept.save(context.output), *beside),
+            files=(*kept.save(context.output), *judged_files),
             model=fitted,
             judged=at_split,
             parameters={

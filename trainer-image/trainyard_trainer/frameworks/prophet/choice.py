@@ -97,9 +97,14 @@ def fit_series(task: Task, stop: Stop = never) -> Outcome:
     for kind in series.best_first(parameters, None if found is None else found.best.value):
         kept = series.keep(kind, parameters)
         if kept is not None:
-            said = np.concatenate([np.empty(0), *series.said.get(kind, ())])
+            fold_forecasts = np.concatenate([np.empty(0), *series.fold_forecasts.get(kind, ())])
             outcome = Outcome(
-                task.name, kind, *kept, failures=series.failures, windows=said, seconds=_core_seconds() - began
+                task.name,
+                kind,
+                *kept,
+                failures=series.failures,
+                windows=fold_forecasts,
+                seconds=_core_seconds() - began,
             )
             return outcome if found is None else _with_search(outcome, found)
     raise RuntimeError(f"series {task.name!r}: no model could be fitted: {series.failures}")
@@ -130,7 +135,7 @@ class _Series:
             folds=task.fit_spec.folds,
         )
         self.failures: dict[str, str] = {}
-        self.said: dict[Kind, list[Floats]] = {}
+        self.fold_forecasts: dict[Kind, list[Floats]] = {}
 
     def search(self) -> Found | None:
         """Search parameters of Prophet on the folds.
@@ -164,7 +169,7 @@ class _Series:
                 loss = self._attempt(kind, functools.partial(self._loss, kind, parameters))
                 if loss is not None:
                     losses[kind] = loss
-        if self._task.fit_spec.alone and "prophet" in losses:
+        if self._task.fit_spec.only_prophet and "prophet" in losses:
             return ["prophet", *(kind for kind in kinds if kind in losses and kind != "prophet")]
         return sorted((kind for kind in kinds if kind in losses), key=lambda kind: losses[kind])
 
@@ -180,7 +185,7 @@ class _Series:
         asked = slice(self._holdout.cut, self._holdout.cut + task.golden)
         golden = np.empty((0, 1 + len(fit_spec.levels)))
         if task.golden:
-            golden = model.predict(task.times[asked], task.beside(asked), quantiles)
+            golden = model.predict(task.times[asked], task.regressors_of(asked), quantiles)
         final, at_split = write_record(task.name, model.record()), write_record(task.name, judged.record())
         return _Kept(final, at_split, forecast, golden)
 
@@ -202,13 +207,13 @@ class _Series:
         if name == "mape" and not all(actual.any() for actual in actuals):
             name = "mae"  # there are no percentages if all values are zero
         losses: list[float] = []
-        self.said[kind] = said = []
+        self.fold_forecasts[kind] = fold_forecasts = []
         for step, (fold, actual) in enumerate(zip(folds, actuals, strict=True)):
             if step:
                 report(step - 1, float(np.mean(losses)))
             forecast = self._forecast(kind, parameters, fold, Quantiles())[0][:, 0]
             if self._folds:
-                said.append(forecast)
+                fold_forecasts.append(forecast)
             losses.append(point_scores(actual, forecast).metrics[name])
         return float(np.mean(losses))
 
@@ -218,7 +223,7 @@ class _Series:
         """Return the forecast of a fold and its quantiles, shape (rows, 1 + levels), and the fitted model."""
         task = self._task
         model = fit_model(kind, task, fold.fit, self._frequency, parameters, quantiles.levels)
-        forecast = model.predict(task.times[fold.judge], task.beside(fold.judge), quantiles)
+        forecast = model.predict(task.times[fold.judge], task.regressors_of(fold.judge), quantiles)
         if not np.isfinite(forecast).all():
             raise ValueError("the forecast is not finite")
         return forecast, model

@@ -75,8 +75,8 @@ class ProphetFramework:
     name = "Prophet"
     format = FORMAT
 
-    def __init__(self, *, alone: bool = False) -> None:
-        self._alone = alone
+    def __init__(self, *, only_prophet: bool = False) -> None:
+        self._only_prophet = only_prophet
 
     def check(self, config: TrainerConfig) -> None:
         """Check options and parameters. Prophet validates the values on a few synthetic rows."""
@@ -109,7 +109,9 @@ class ProphetFramework:
         outcomes: list[Outcome] = []
         total, times = len(dataset.series), dataset.frame["ds"].to_numpy()
         try:
-            for series, outcome in zip(dataset.series, _finish(dataset, context, alone=self._alone), strict=True):
+            for series, outcome in zip(
+                dataset.series, _finish(dataset, context, only_prophet=self._only_prophet), strict=True
+            ):
                 final.add(series.name, outcome.record, times[series.stop - 1])
                 judged.add(series.name, outcome.judged, times[series.split - 1])
                 outcomes.append(dataclasses.replace(outcome, record=b"", judged=b""))
@@ -173,7 +175,7 @@ class ProphetFramework:
         require_same_steps(dataset, model.columns, dataset.frequency or "D")
         times, values = dataset.frame["ds"].to_numpy(dtype="datetime64[ns]"), dataset.frame["y"].to_numpy()
         regressors = list(model.columns.regressors)
-        beside = dataset.frame[regressors].to_numpy(dtype=np.float64) if regressors else None
+        regressor_values = dataset.frame[regressors].to_numpy(dtype=np.float64) if regressors else None
         found = []
         for series in dataset.series:
             held = slice(series.split, series.stop)
@@ -183,7 +185,9 @@ class ProphetFramework:
             known = slice(series.start, series.split)
             one = read_model(going_on(model.read(series.name), model.seen(times[known]), values[known]))
             found.append(
-                one.predict(model.seen(times[held]), None if beside is None else beside[held], Quantiles())[:, 0]
+                one.predict(
+                    model.seen(times[held]), None if regressor_values is None else regressor_values[held], Quantiles()
+                )[:, 0]
             )
         return np.concatenate(found)
 
@@ -213,8 +217,8 @@ class ProphetFramework:
             name = asked_name if asked_name is not None else next(iter(model.index))
             if name not in model.index:
                 raise unknown_series(model.columns, name, len(model.index))
-            beside = None if asked.regressors is None else asked.regressors[rows]
-            predictions[rows] = read_model(model.read(name)).predict(times[rows], beside, model.quantiles)
+            regressor_values = None if asked.regressors is None else asked.regressors[rows]
+            predictions[rows] = read_model(model.read(name)).predict(times[rows], regressor_values, model.quantiles)
         return pd.DataFrame(predictions, columns=columns)
 
 
@@ -223,7 +227,7 @@ def _quantiles(context: Context) -> Quantiles:
     return Quantiles(levels_of(spec), (spec.split or Split()).seed)
 
 
-def _finish(dataset: Dataset, context: Context, *, alone: bool) -> Iterator[Outcome]:
+def _finish(dataset: Dataset, context: Context, *, only_prophet: bool) -> Iterator[Outcome]:
     """Yield the outcome of every series in order, read from the checkpoints or fitted. Fitted ones are saved there."""
     finished = Finished(context.checkpoints, PREFIX, context.work_dir, NEEDED)
     pieces = PieceWriter(context.checkpoints, PREFIX)
@@ -236,7 +240,7 @@ def _finish(dataset: Dataset, context: Context, *, alone: bool) -> Iterator[Outc
         start(search=context.config.spec.search is not None, intermittent=intermittent)
     fitted = fit_all(
         fit_series,
-        _tasks(dataset, open_, _fit_spec(dataset, context, alone=alone), context),
+        _tasks(dataset, open_, _fit_spec(dataset, context, only_prophet=only_prophet), context),
         workers,
         context.stop,
         context.work_dir,
@@ -256,7 +260,7 @@ def _finish(dataset: Dataset, context: Context, *, alone: bool) -> Iterator[Outc
 
 def _tasks(dataset: Dataset, wanted: Sequence[Series], fit_spec: FitSpec, context: Context) -> Iterator[Task]:
     spec = context.config.spec
-    beside = dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
+    regressor_values = dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
     times, values = dataset.frame["ds"].to_numpy("datetime64[ns]"), dataset.frame["y"].to_numpy()
     zone = _zone(dataset)
     times = wall_times(times, zone) if zone else times
@@ -273,7 +277,7 @@ def _tasks(dataset: Dataset, wanted: Sequence[Series], fit_spec: FitSpec, contex
             series.holdout,
             golden=GOLDEN_ROWS // GOLDEN_SERIES if series.name in dataset.golden_series else 0,
             fit_spec=fit_spec,
-            regressors=None if beside is None else beside[rows],
+            regressors=None if regressor_values is None else regressor_values[rows],
             demand=classes[number],
             trials=trials[number],
             share=behind[number] / max(1, trials[number]),
@@ -288,7 +292,7 @@ def _zone(dataset: Dataset) -> str:
     return frequency_by(dataset.frequency or "D", dataset.clock).zone
 
 
-def _fit_spec(dataset: Dataset, context: Context, *, alone: bool) -> FitSpec:
+def _fit_spec(dataset: Dataset, context: Context, *, only_prophet: bool) -> FitSpec:
     spec = context.config.spec
     split = spec.split or Split()
     plan = None
@@ -306,7 +310,7 @@ def _fit_spec(dataset: Dataset, context: Context, *, alone: bool) -> FitSpec:
         metric=names.searched_metric(spec),
         levels=_quantiles(context).levels,
         search=plan,
-        alone=alone,
+        only_prophet=only_prophet,
     )
 
 
@@ -343,7 +347,7 @@ def _forecasts(dataset: Dataset, outcomes: Sequence[Outcome], baseline: Baseline
     for series, outcome in zip(dataset.series, outcomes, strict=True):
         rows = slice(series.start, series.stop)
         steps = baseline.frequency.ordinals(times[rows])
-        found.append(baseline.beside(series.name, steps, times[rows], values[rows], outcome.forecast[:, 0]))
+        found.append(baseline.compare(series.name, steps, times[rows], values[rows], outcome.forecast[:, 0]))
     return found
 
 

@@ -83,7 +83,7 @@ class FitSpec:
     metric: str = "mae"
     levels: tuple[float, ...] = ()
     search: SearchPlan | None = None
-    alone: bool = False
+    only_prophet: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Task:
     share: float = 1.0
     previous: Mapping[str, Any] = field(default_factory=dict)
 
-    def beside(self, rows: slice) -> Floats | None:
+    def regressors_of(self, rows: slice) -> Floats | None:
         """Return the regressors of these rows."""
         return None if self.regressors is None else self.regressors[rows]
 
@@ -192,11 +192,11 @@ def fit(task: Task, rows: slice, frequency: Frequency, parameters: Mapping[str, 
     span_days = float((times[-1] - times[0]) / np.timedelta64(1, "D"))
     wanted = {**seasonalities(span_days, frequency), **fit_spec.parameters, **parameters}
     model = build(wanted, fit_spec.holidays_country)
-    beside = task.beside(rows)
-    fills = () if beside is None else tuple(_mean_of_known(column) for column in beside.T)
+    regressor_values = task.regressors_of(rows)
+    fills = () if regressor_values is None else tuple(_mean_of_known(column) for column in regressor_values.T)
     for number in range(len(fills)):
         model.add_regressor(_regressor(number))
-    table = _table(times, beside, fills).assign(y=task.values[rows])
+    table = _table(times, regressor_values, fills).assign(y=task.values[rows])
     # Without a separate folder, CmdStan leaves two files per fit until the process ends.
     with tempfile.TemporaryDirectory(prefix="stan-", dir=fit_spec.work_dir) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")

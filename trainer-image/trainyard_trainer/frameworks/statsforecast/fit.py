@@ -89,7 +89,7 @@ def forecast_series(task: Task, stop: Callable[[], bool]) -> Outcome:  # noqa: A
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     found[number] = method.forecast(values, steps, task.season, task.seasons)
-            except Exception as error:  # noqa: BLE001 - the others answer for it; it is counted and told
+            except Exception as error:  # noqa: BLE001 - the other methods replace it; it is counted and reported
                 failures.setdefault(method.label, f"{type(error).__name__}: {error}".splitlines()[0])
             seconds[number] += time.thread_time() - began
         forecasts.append(found)

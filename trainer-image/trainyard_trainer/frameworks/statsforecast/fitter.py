@@ -126,12 +126,12 @@ class StatsFitter:
             cuts.setdefault(unit.series, []).append(self.layout.cut(unit))
         candidates = [self.candidates[self._intermittent[number]] for number in cuts]
         tasks = [self._task(number, cuts[number], which) for number, which in zip(cuts, candidates, strict=True)]
-        said: list[Floats] = []
+        window_forecasts: list[Floats] = []
         for done, (which, outcome) in enumerate(zip(candidates, self._run("choice", tasks), strict=True), 1):
-            said += self._spread(outcome, which)
+            window_forecasts += self._spread(outcome, which)
             text = f"compared methods on {done} of {len(tasks)} series"
             self._context.progress(begin + done / len(tasks) * (end - begin), text)
-        return self._choice(units, np.concatenate(said, axis=1), metric)
+        return self._choice(units, np.concatenate(window_forecasts, axis=1), metric)
 
     def fit(self, choice: Choice, held: Ends, ahead: Ends, begin: float, end: float) -> Iterator[Fit]:
         """Fit the methods with a weight to each series, up to its holdout and up to its end.
@@ -152,11 +152,11 @@ class StatsFitter:
             share = (number + 1) / len(series)
             self._context.progress(begin + share * (end - begin), f"{number + 1} of {len(series)} series")
             tables = self._spread(outcome, np.flatnonzero(weights[number]))
-            there = ~np.isnan(np.concatenate(tables, axis=1)).any(axis=1)
-            used = np.where(there, weights[number], 0.0)
+            complete = ~np.isnan(np.concatenate(tables, axis=1)).any(axis=1)
+            used = np.where(complete, weights[number], 0.0)
             if used.any():
                 used /= used.sum()
-                mixed = [used[there] @ table[there] for table in tables]
+                mixed = [used[complete] @ table[complete] for table in tables]
             else:
                 mixed = [self.layout.naive(number, cut) for cut in tasks[number].cuts]
             yield Fit(mixed[0], mixed[1], used, outcome.failures)
@@ -173,7 +173,7 @@ class StatsFitter:
 
     # ---- within ------------------------------------------------------------------------------------------------------
 
-    def _choice(self, units: Sequence[Unit], said: Floats, metric: str) -> Choice:
+    def _choice(self, units: Sequence[Unit], window_forecasts: Floats, metric: str) -> Choice:
         """Return the choice from forecasts of windows, unit by unit; shape (methods, steps)."""
         rows = self.layout.rows
         number, step = rows.positions(units)
@@ -183,14 +183,14 @@ class StatsFitter:
         actual = np.concatenate([rows.values[unit.cut : unit.stop] for unit in units])
         sizes, squared = sizes_of(rows, units, metric)
         series = np.array([unit.series for unit in units], dtype=np.intp)
-        windows = Windows(said[:, at], actual, substitute[at], sizes, number, series, squared)
+        windows = Windows(window_forecasts[:, at], actual, substitute[at], sizes, number, series, squared)
         group = np.array([self._intermittent[one] for one in series])
         selections, forecasts = {}, np.empty(len(actual))
         for intermittent in sorted(set(group.tolist())):
-            mine = windows.take(group == intermittent)
-            mine = replace(mine, forecasts=mine.forecasts[self.candidates[intermittent]])
-            selections[intermittent] = found = select(mine)
-            forecasts[(group == intermittent)[number]] = found.mixed(mine)
+            own_windows = windows.take(group == intermittent)
+            own_windows = replace(own_windows, forecasts=own_windows.forecasts[self.candidates[intermittent]])
+            selections[intermittent] = found = select(own_windows)
+            forecasts[(group == intermittent)[number]] = found.mixed(own_windows)
         return Choice(tuple(units), forecasts, selections)
 
     def _weights(self, number: int, choice: Choice) -> Floats:
@@ -231,8 +231,8 @@ class StatsFitter:
     def _spread(self, outcome: Outcome, methods: Numbers) -> list[Floats]:
         """Return the forecasts at each cut in the positions of all methods; shape (methods, steps)."""
         found = []
-        for said in outcome.forecasts:
-            table = np.full((len(self.methods), said.shape[1]), np.nan)
-            table[methods] = said
+        for window_forecasts in outcome.forecasts:
+            table = np.full((len(self.methods), window_forecasts.shape[1]), np.nan)
+            table[methods] = window_forecasts
             found.append(table)
         return found

@@ -24,10 +24,10 @@ from trainyard_trainer.frameworks.forecast.ends import Ends
 from trainyard_trainer.frameworks.forecast.golden import golden_rows
 from trainyard_trainer.frameworks.forecast.judging import judged_holdouts
 from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, levels_of, no_windows
-from trainyard_trainer.frameworks.statsforecast.again import forecast_again
 from trainyard_trainer.frameworks.statsforecast.fitter import Choice, Fit, StatsFitter
 from trainyard_trainer.frameworks.statsforecast.methods import Method, check_parameters
 from trainyard_trainer.frameworks.statsforecast.model import StatsModel, load_stats_model
+from trainyard_trainer.frameworks.statsforecast.refit import refit_and_forecast
 from trainyard_trainer.search.tunable import Tunable
 
 FORMAT: Final = "statsforecast"
@@ -134,7 +134,7 @@ class StatsForecastFramework:
         state, so it is fitted to the values before the split.
         """
         require_same_steps(dataset, model.ends.columns, model.ends.frequency.alias)
-        return forecast_again(model, dataset)
+        return refit_and_forecast(model, dataset)
 
 
 def train_chosen(dataset: Dataset, context: Context, fitter: StatsFitter, choice: Choice, begin: float) -> Trained:

@@ -58,8 +58,8 @@ class Calendar:
 
 def _waves(phase: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     """Return sine and cosine of a phase in turns, and of its multiples."""
-    turns = [2 * np.pi * number * phase for number in range(1, _HARMONICS + 1)]
-    return [wave(turn) for turn in turns for wave in (np.sin, np.cos)]
+    angles = [2 * np.pi * number * phase for number in range(1, _HARMONICS + 1)]
+    return [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
 
 
 def times_of(first: np.datetime64, steps: Ordinals, frequency: Frequency) -> Times:

@@ -48,14 +48,14 @@ def on_device(
     Unsupported
         If the specification requires a GPU that is missing or fails.
     """
-    there = _gpus() if gpus is None else gpus
+    available = _gpus() if gpus is None else gpus
     wanted = requested in {"cuda", "mps"} or (requested == "Auto" and accelerator is not None)
-    if requested == "cpu" or (not wanted and not there):
+    if requested == "cpu" or (not wanted and not available):
         return OnDevice(work(torch.device("cpu")), "cpu")
-    name = next((one for one in there if requested in {"Auto", one}), None)
+    name = next((one for one in available if requested in {"Auto", one}), None)
     if name is None:
         kind = "GPU" if requested == "Auto" else requested
-        reason = f"this machine has no {kind} device (Torch finds {', '.join(there) or 'none'})"
+        reason = f"this machine has no {kind} device (Torch finds {', '.join(available) or 'none'})"
         return _on_cpu(reason, accelerator, work)
     try:
         return OnDevice(work(torch.device(name)), name)

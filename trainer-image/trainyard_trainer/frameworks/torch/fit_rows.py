@@ -79,7 +79,7 @@ class RowsLesson:
         self.judged = self.network(*inputs)
         return float(self._compare(self.judged, target))
 
-    def said(self) -> npt.NDArray[np.float64]:
+    def last_outputs(self) -> npt.NDArray[np.float64]:
         """Return the last outputs for the validation part: numbers or probabilities."""
         outputs = self.judged.detach()
         if self.description.classes:
@@ -107,11 +107,11 @@ def train_rows(dataset: Dataset, context: Context) -> Trained:
     work = on_device(parameters.device, spec.accelerator, both)
     first, final = work.made
     course, cut = first.course, _cut(dataset, first.lesson, spec)
-    judged, beside = _saved(dataset, first.lesson, cut, context.output / JUDGED)
+    judged, judged_files = _saved(dataset, first.lesson, cut, context.output / JUDGED)
     model, files = _saved(dataset, final.lesson, cut, context.output)
     return Trained(
         formats=FORMATS,
-        files=(*files, *(f"{JUDGED}/{name}" for name in beside)),
+        files=(*files, *(f"{JUDGED}/{name}" for name in judged_files)),
         model=model,
         judged=judged,
         parameters={**parameters.model_dump(mode="json"), **course.numbers},
@@ -212,22 +212,22 @@ def _cut(dataset: Dataset, lesson: RowsLesson, spec: TrainingJobSpec) -> Cut | N
     """Return the best threshold on the validation part, to which the weights were not fitted."""
     if dataset.positive_class is None:
         return None
-    return cut_for(spec, dataset, parts_of(dataset).validation, lesson.said()[:, 1])
+    return cut_for(spec, dataset, parts_of(dataset).validation, lesson.last_outputs()[:, 1])
 
 
 def _metric(dataset: Dataset, lesson: RowsLesson, spec: TrainingJobSpec) -> float:
     parts = parts_of(dataset)
     target = dataset.frame[dataset.target].to_numpy(dtype=np.float64)
     actual, known = target[parts.validation], target[parts.train]
-    said = lesson.said()
+    outputs = lesson.last_outputs()
     if lesson.description.target_scale is not None:
         scale = lesson.description.target_scale
-        found = judge_numbers(actual, said[:, 0] * scale.spread + scale.mean, known).metrics
+        found = judge_numbers(actual, outputs[:, 0] * scale.spread + scale.mean, known).metrics
     else:
         actual_classes, known_classes = actual.astype(np.intp), known.astype(np.intp)
         cut = _cut(dataset, lesson, spec)
         threshold = None if cut is None else cut.value
-        found = judge_classes(actual_classes, said, known_classes, dataset.classes, threshold).metrics
+        found = judge_classes(actual_classes, outputs, known_classes, dataset.classes, threshold).metrics
     value = names.ranking_value(spec, found)
     if value is None:
         wanted = names.searched_metric(spec)

@@ -114,12 +114,12 @@ def train_series(dataset: Dataset, context: Context) -> Trained:
     work = on_device(parameters.device, context.config.spec.accelerator, both)
     lesson, course, final = work.made
     quantiles = _quantiles(material, run_of(lesson.network.cpu()), levels_of(context.config.spec))
-    judged, beside = _saved(material, lesson, quantiles, context.output / JUDGED)
+    judged, judged_files = _saved(material, lesson, quantiles, context.output / JUDGED)
     model, files = _saved(whole, final, quantiles, context.output)
     written = parameters.of_length(material.description.length).model_dump(mode="json")
     return Trained(
         formats=FORMATS,
-        files=(*files, *(f"{JUDGED}/{name}" for name in beside)),
+        files=(*files, *(f"{JUDGED}/{name}" for name in judged_files)),
         model=model,
         judged=judged,
         parameters={"frequency": dataset.frequency, **written, **course.numbers},

@@ -191,7 +191,7 @@ def _judge_series(dataset: Dataset, model: ForecastModel, context: Context) -> J
     material = Material(dataset, context, parameters)
     cuts = holdouts(dataset)
     forecasts = material.forecasts(cuts, model.run)
-    quantiles = model.quantiles.beside(forecasts, material.steps(cuts))
+    quantiles = model.quantiles.at_forecasts(forecasts, material.steps(cuts))
     found = with_quantiles(judge(forecasts, material.baseline.name), model.quantiles.levels, quantiles)
     return dataclasses.replace(found, notes=(material.baseline.note, *found.notes))
 

@@ -47,7 +47,9 @@ class Material:
         self.split = spec.split or Split()
         self._times = dataset.frame["ds"].to_numpy(dtype="datetime64[ns]")
         self._values = dataset.frame["y"].to_numpy(dtype=np.float64)
-        self._beside = dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
+        self._regressors = (
+            dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
+        )
         self.whole = whole
         known = np.concatenate([np.arange(one.start, self.end(one)) for one in dataset.series])
         self.description = torch_windows.Description(
@@ -55,7 +57,9 @@ class Material:
             frequency=self.frequency.alias,
             length=_length(parameters, self.frequency, self.horizon, dataset.series),
             horizon=self.horizon,
-            regressor_scales=() if self._beside is None else tuple(Scale.of(one) for one in self._beside[known].T),
+            regressor_scales=()
+            if self._regressors is None
+            else tuple(Scale.of(one) for one in self._regressors[known].T),
             country=spec.forecast.holidays_country if spec.forecast else None,
             hidden=parameters.hidden,
             dropout=parameters.dropout,
@@ -71,9 +75,9 @@ class Material:
         """Return the grid of a series up to a row of the frame."""
         one = self.dataset.series[number]
         rows = slice(one.start, stop)
-        beside = None if self._beside is None else self._beside[rows]
+        regressor_values = None if self._regressors is None else self._regressors[rows]
         return torch_windows.grid_of(
-            self._times[rows], self._values[rows], beside, self.scales[number], self.description
+            self._times[rows], self._values[rows], regressor_values, self.scales[number], self.description
         )
 
     def context(self, number: int, stop: int) -> torch_windows.Context:
@@ -88,8 +92,8 @@ class Material:
         """Forecast rows ``[cut, stop)`` of series from the rows before them. ``cuts`` are (series, cut, stop)."""
         asked = []
         for number, cut, stop in cuts:
-            beside = None if self._beside is None else self._beside[cut:stop]
-            asked.append(torch_windows.Asked(self.context(number, cut), self._steps(cut, stop), beside))
+            regressor_values = None if self._regressors is None else self._regressors[cut:stop]
+            asked.append(torch_windows.Asked(self.context(number, cut), self._steps(cut, stop), regressor_values))
         outputs = torch_windows.forecast(asked, self.description, run)
         return [self._judged(number, stop, values) for (number, _, stop), values in zip(cuts, outputs, strict=True)]
 
@@ -109,7 +113,7 @@ class Material:
         one = self.dataset.series[number]
         rows = slice(one.start, stop)
         steps = self.baseline.frequency.ordinals(self._times[rows])
-        return self.baseline.beside(one.name, steps, self._times[rows], self._values[rows], predicted)
+        return self.baseline.compare(one.name, steps, self._times[rows], self._values[rows], predicted)
 
     def folds(self) -> list[Cut]:
         """Return rolling origins of all series, as the cuts of :meth:`forecasts`, oldest first."""

@@ -159,18 +159,22 @@ def asked_of(model: ForecastModel, dataset: Dataset, one: Series) -> torch_windo
     times = dataset.frame["ds"].to_numpy(dtype="datetime64[ns]")
     values = dataset.frame["y"].to_numpy(dtype=np.float64)
     regressors = list(model.description.columns.regressors)
-    beside = dataset.frame[regressors].to_numpy(dtype=np.float64) if regressors else None
+    regressor_values = dataset.frame[regressors].to_numpy(dtype=np.float64) if regressors else None
     learned = model.contexts.get(one.name)
     scale = Scale.of(values[known]) if learned is None else learned.scale
     grid = torch_windows.grid_of(
-        times[known], values[known], None if beside is None else beside[known], scale, model.description
+        times[known],
+        values[known],
+        None if regressor_values is None else regressor_values[known],
+        scale,
+        model.description,
     )
     floor = 0.0 if values[known].min() >= 0 else None
     context = torch_windows.Context(
         one.name, times[one.split - 1], *torch_windows.last_of(grid, model.description.length), scale, floor
     )
     steps = steps_after(times[one.split - 1], times[held], model.description.frequency)
-    return torch_windows.Asked(context, steps, None if beside is None else beside[held])
+    return torch_windows.Asked(context, steps, None if regressor_values is None else regressor_values[held])
 
 
 def load(folder: Path) -> TabularModel | ForecastModel:
@@ -244,8 +248,8 @@ def _write_history(model: ForecastModel, file: Path) -> None:
 def _contexts(folder: Path, series: list[Mapping[str, Any]], length: int) -> dict[str, torch_windows.Context]:
     table = pd.read_parquet(folder / HISTORY_FILE)
     values = table["value"].to_numpy(dtype=np.float32).reshape(len(series), length)
-    beside: Floats | torch_windows.Floats32 = table.drop(columns="value").to_numpy(dtype=np.float32)
-    regressors = beside.reshape(len(series), length, table.shape[1] - 1)
+    regressor_values: Floats | torch_windows.Floats32 = table.drop(columns="value").to_numpy(dtype=np.float32)
+    regressors = regressor_values.reshape(len(series), length, table.shape[1] - 1)
     return {
         one["name"]: torch_windows.Context(
             one["name"],

@@ -250,9 +250,9 @@ def _state(network: nn.Module, optimizer: torch.optim.Optimizer, best: State) ->
 
 
 def _keep(checkpoints: Checkpoints, state: State, notes: _Notes, plan: Plan) -> None:
-    said = {"identity": plan.identity, "epoch": notes.epoch, "best": notes.best, "loss": notes.loss.hex()}
+    header = {"identity": plan.identity, "epoch": notes.epoch, "best": notes.best, "loss": notes.loss.hex()}
     tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-    checkpoints.put(plan.checkpoint, save_tensors(tensors, metadata={"notes": json.dumps(said)}))
+    checkpoints.put(plan.checkpoint, save_tensors(tensors, metadata={"notes": json.dumps(header)}))
 
 
 def _resume(
@@ -260,8 +260,8 @@ def _resume(
 ) -> tuple[_Notes, State]:
     """Load the state of an earlier attempt, or return the initial state."""
     body = checkpoints.get(plan.checkpoint)
-    said = _said(body) if body is not None else {}
-    if body is None or said.get("identity") != plan.identity:
+    header = _header_of(body) if body is not None else {}
+    if body is None or header.get("identity") != plan.identity:
         return _Notes(), {}
     tensors = load_tensors(body)
     network.load_state_dict(_under("network", tensors.items()))
@@ -272,10 +272,10 @@ def _resume(
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     device = next(network.parameters()).device
     best = {name: tensor.to(device) for name, tensor in _under("best", tensors.items()).items()}
-    return _Notes(said["epoch"], said["best"], float.fromhex(said["loss"])), best
+    return _Notes(header["epoch"], header["best"], float.fromhex(header["loss"])), best
 
 
-def _said(body: bytes) -> Mapping[str, Any]:
+def _header_of(body: bytes) -> Mapping[str, Any]:
     """Return the header of a checkpoint.
 
     The format is a length of 8 bytes, a JSON header of that length, then the tensors.

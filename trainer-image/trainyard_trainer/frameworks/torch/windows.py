@@ -133,9 +133,9 @@ def grid_of(
     latest = np.maximum.accumulate(np.where(observed, np.arange(count), 0))
     laid = np.empty(count, dtype=np.float32)
     laid[steps] = scale.standardised(values[rows])
-    beside = np.zeros((count, len(description.regressor_scales)), dtype=np.float32)
-    beside[steps] = description.regressors(None if regressors is None else regressors[rows], len(steps))
-    return Grid(times[rows][0], laid[latest], observed, beside)
+    laid_regressors = np.zeros((count, len(description.regressor_scales)), dtype=np.float32)
+    laid_regressors[steps] = description.regressors(None if regressors is None else regressors[rows], len(steps))
+    return Grid(times[rows][0], laid[latest], observed, laid_regressors)
 
 
 def last_of(grid: Grid, length: int) -> tuple[Floats32, Floats32]:

@@ -18,7 +18,7 @@ from trainyard_trainer.frameworks.statsforecast.server import start
 from trainyard_trainer.frameworks.workers.pool import fit_all
 
 
-def forecast_again(model: StatsModel, dataset: Dataset) -> Floats:
+def refit_and_forecast(model: StatsModel, dataset: Dataset) -> Floats:
     """Forecast held-out rows with the methods and weights of a model, fitted to the rows of the dataset before them.
 
     Returns
@@ -41,16 +41,16 @@ def forecast_again(model: StatsModel, dataset: Dataset) -> Floats:
     workers = max(1, min(worker_count(0), len(tasks)))
     if workers > 1:
         start()
-    said: dict[int, Floats] = {}
+    mixed: dict[int, Floats] = {}
     with tempfile.TemporaryDirectory(prefix="trainyard-") as folder:
         made = fit_all(forecast_series, tasks.values(), workers, lambda: False, Path(folder))
         for number, outcome in zip(tasks, made, strict=True):
             row = weights[dataset.series[number].name]
             used = row[row > 0]
             table = outcome.forecasts[0]
-            there = ~np.isnan(table).any(axis=1)
-            if there.any():
-                said[number] = used[there] @ table[there] / used[there].sum()
+            complete = ~np.isnan(table).any(axis=1)
+            if complete.any():
+                mixed[number] = used[complete] @ table[complete] / used[complete].sum()
     known, found = frozenset(model.ends.names), []
     for unit in units:
         name = dataset.series[unit.series].name
@@ -58,5 +58,5 @@ def forecast_again(model: StatsModel, dataset: Dataset) -> Floats:
         if name not in known:
             found.append(np.full(len(step), np.nan))
         else:
-            found.append(said.get(unit.series, layout.naive(unit.series, layout.cut(unit)))[step])
+            found.append(mixed.get(unit.series, layout.naive(unit.series, layout.cut(unit)))[step])
     return np.concatenate(found)
