@@ -210,7 +210,9 @@ SCRIPTS = [
     bad_script("nothing left", 65, "wrote no model", "pass"),
     bad_script("no metrics", 65, "metrics.json", LEAVE),
     bad_script("broken metrics", 65, "metrics.json", LEAVE + "(out / 'metrics.json').write_text('{')"),
-    bad_script("a list of metrics", 65, "metrics.json contains a list", LEAVE + "(out / 'metrics.json').write_text('[1]')"),
+    bad_script(
+        "a list of metrics", 65, "metrics.json contains a list", LEAVE + "(out / 'metrics.json').write_text('[1]')"
+    ),
     bad_script("no finite metric", 65, "no finite", LEAVE + "(out / 'metrics.json').write_text('{\"mae\": NaN}')"),
     bad_script("text as metric", 65, "mae is", LEAVE + "(out / 'metrics.json').write_text('{\"mae\": \"low\"}')"),
     bad_script(

@@ -232,7 +232,9 @@ async def test_an_unknown_job_is_not_found(endpoint: Endpoint) -> None:
 
 async def test_a_foreign_token_does_not_reveal_which_jobs_exist(endpoint: Endpoint) -> None:
     path = meta.progress_path(NAMESPACE, "gone")
-    assert_refused(endpoint, await endpoint.post(path=path), 403, "Forbidden", f"not valid for trainingjobs {NAMESPACE}/gone")
+    assert_refused(
+        endpoint, await endpoint.post(path=path), 403, "Forbidden", f"not valid for trainingjobs {NAMESPACE}/gone"
+    )
 
 
 async def test_a_path_that_names_a_kind_without_reports(endpoint: Endpoint) -> None:
@@ -241,7 +243,7 @@ async def test_a_path_that_names_a_kind_without_reports(endpoint: Endpoint) -> N
     refused(
         endpoint, await endpoint.post(path=path), 403, "Forbidden", f"not valid for modelversions {NAMESPACE}/{NAME}"
     )
-    refused(endpoint, await endpoint.post(bearer=bearer, path=path), 404, "NotFound", "is not known")
+    assert_refused(endpoint, await endpoint.post(bearer=bearer, path=path), 404, "NotFound", "is not known")
 
 
 async def test_a_report_for_a_finished_job_is_a_conflict(endpoint: Endpoint) -> None:

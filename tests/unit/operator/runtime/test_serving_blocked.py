@@ -68,7 +68,8 @@ def test_refused_pods_are_reported_and_created_once_allowed(world: World) -> Non
     world.operator.go_on(LATE)
     assert QUOTA in world.condition_of("Stalled")[2]
     assert (
-        "takes over when its pods are ready; to drop it, use the action abort/<token>" in world.condition_of("Stalled")[2]
+        "takes over when its pods are ready; to drop it, use the action abort/<token>"
+        in world.condition_of("Stalled")[2]
     )
     assert events_of(world.cluster).count("CandidateBlocked") == 1
     del world.cluster.refused[1]
@@ -194,7 +195,9 @@ def test_failing_pods_of_a_deleted_version_are_reported_with_a_remedy(world: Wor
     lose_active(world)
     world.cluster.health[2] = "hangs"
     world.operator.go_on(UNREADY_SECONDS)
-    assert "its ModelVersion no longer exists; 0 of 1 pods of version 2 are ready" in world.condition_of("Reconciling")[2]
+    assert (
+        "its ModelVersion no longer exists; 0 of 1 pods of version 2 are ready" in world.condition_of("Reconciling")[2]
+    )
     assert "roll back to version 1 with the action rollback/previous/<token>" in world.condition_of("Reconciling")[2]
     world.operator.go_on(LATE)
     assert world.condition_of("Stalled")[1] == "Unavailable"

@@ -158,7 +158,10 @@ def test_a_new_deployment_reports_quarantined_versions(world: World) -> None:
     world.cluster.deploy()
     world.operator.go_on()
     assert world.condition_of("Reconciling")[1] == "WaitingForVersion"
-    assert "version 1 is quarantined: to try it again, use the action retry/1/<token>" in world.condition_of("Reconciling")[2]
+    assert (
+        "version 1 is quarantined: to try it again, use the action retry/1/<token>"
+        in world.condition_of("Reconciling")[2]
+    )
 
 
 def test_a_copy_of_a_deployment_is_not_deleted(world: World) -> None:
