@@ -240,7 +240,7 @@ async def test_a_foreign_token_does_not_reveal_which_jobs_exist(endpoint: Endpoi
 async def test_a_path_that_names_a_kind_without_reports(endpoint: Endpoint) -> None:
     path = meta.progress_path(NAMESPACE, NAME, plural="modelversions")
     bearer = token(aud=[meta.token_audience(NAMESPACE, NAME, UID, plural="modelversions")])
-    refused(
+    assert_refused(
         endpoint, await endpoint.post(path=path), 403, "Forbidden", f"not valid for modelversions {NAMESPACE}/{NAME}"
     )
     assert_refused(endpoint, await endpoint.post(bearer=bearer, path=path), 404, "NotFound", "is not known")

@@ -170,9 +170,8 @@ async def test_the_start_waits_for_an_unavailable_api_server(api: FakeApi, caplo
             await api.requested.wait()
     assert await _probe(operator, "/healthz") == (200, "ok")
     assert await _probe(operator, "/readyz") == (503, "the first list is not complete")
-    logged = [
-        message for message in caplog.messages if line.startswith("the TLS secret: ") and "does not answer" in message
-    ]
+    about = [message for message in caplog.messages if message.startswith("the TLS secret: ")]
+    logged = [message for message in about if "does not answer" in message]
     assert len(logged) == 1
     api.refuse = None
     await until("readiness", lambda: _is_ready(operator))
