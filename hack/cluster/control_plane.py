@@ -57,14 +57,11 @@ class ControlPlaneOptions:
 class ControlPlane:
     """A control plane that runs, with what a node needs to join it."""
 
-    folder: Path
+    cluster: Cluster
     authority: Authority
     admin: Identity
     service_accounts: Identity
-    """The pair of keys behind their tokens."""
-    ports: Mapping[str, int]
-    server: str
-    kubeconfig: Path
+    """The key pair that signs their tokens."""
 
 
 def start(spec: ClusterSpec, options: ControlPlaneOptions, progress: Progress) -> ControlPlane:
@@ -81,9 +78,9 @@ def start(spec: ClusterSpec, options: ControlPlaneOptions, progress: Progress) -
     server = f"https://{options.address}:{ports['api']}"
     admin = authority.issue("admin", "trainyard-admin", organization="system:masters")
     kubeconfig = write_kubeconfig(folder / "kubeconfig", server, authority.files.certificate, admin)
-    # Recorded before anything runs that must be stopped.
-    save(Cluster(spec.name, spec.kind, folder, kubeconfig, server, ports, options.facts))
-    plane = ControlPlane(folder, authority, admin, authority.service_account_keys(), ports, server, kubeconfig)
+    cluster = Cluster(spec.name, spec.kind, folder, kubeconfig, server, ports, options.facts)
+    save(cluster)  # before anything runs that must be stopped
+    plane = ControlPlane(cluster, authority, admin, authority.service_account_keys())
     table = ProcessTable(folder, options.prefix)
     table.start("etcd", _etcd(programs, plane))
     table.start("kube-apiserver", _apiserver(programs, plane, options))
@@ -135,9 +132,7 @@ class ControlPlaneBackend:
     def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
         """Start it."""
         plane = start(spec, self._options, progress)
-        cluster = Cluster(spec.name, spec.kind, folder_of(spec.name), plane.kubeconfig, plane.server, plane.ports)
-        save(cluster)
-        return cluster
+        return plane.cluster
 
     def down(self, cluster: Cluster, progress: Progress) -> None:
         """Stop it and delete its folder."""
@@ -155,17 +150,17 @@ class ControlPlaneBackend:
 
     def status(self, cluster: Cluster) -> dict[str, str]:
         """Return which programs run."""
-        return {
-            process.name: f"running (process {process.pid})" if process.alive() else "stopped"
-            for process in ProcessTable(cluster.folder).all()
-        }
+        return ProcessTable(cluster.folder).states()
 
 
 def _etcd(programs: Mapping[str, Path], plane: ControlPlane) -> list[str]:
-    client, peer = f"http://127.0.0.1:{plane.ports['etcd']}", f"http://127.0.0.1:{plane.ports['etcd-peer']}"
+    client, peer = (
+        f"http://127.0.0.1:{plane.cluster.ports['etcd']}",
+        f"http://127.0.0.1:{plane.cluster.ports['etcd-peer']}",
+    )
     return [
         str(programs["etcd"]),
-        f"--data-dir={plane.folder / 'etcd'}",
+        f"--data-dir={plane.cluster.folder / 'etcd'}",
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}",
@@ -183,11 +178,11 @@ def _apiserver(programs: Mapping[str, Path], plane: ControlPlane, options: Contr
     own = plane.authority.issue("apiserver", "kube-apiserver", names=names, server=True)
     return [
         str(programs["kube-apiserver"]),
-        f"--etcd-servers=http://127.0.0.1:{plane.ports['etcd']}",
+        f"--etcd-servers=http://127.0.0.1:{plane.cluster.ports['etcd']}",
         f"--bind-address={options.address}",
         f"--advertise-address={options.address}",
-        f"--secure-port={plane.ports['api']}",
-        f"--cert-dir={plane.folder / 'pki'}",
+        f"--secure-port={plane.cluster.ports['api']}",
+        f"--cert-dir={plane.cluster.folder / 'pki'}",
         f"--tls-cert-file={own.certificate}",
         f"--tls-private-key-file={own.key}",
         f"--client-ca-file={plane.authority.files.certificate}",
@@ -214,8 +209,8 @@ def _controllers(programs: Mapping[str, Path], plane: ControlPlane, options: Con
         str(programs["kube-controller-manager"]),
         f"--kubeconfig={config}",
         "--bind-address=127.0.0.1",
-        f"--secure-port={plane.ports['controllers']}",
-        f"--cert-dir={plane.folder / 'pki'}",
+        f"--secure-port={plane.cluster.ports['controllers']}",
+        f"--cert-dir={plane.cluster.folder / 'pki'}",
         "--use-service-account-credentials",
         f"--root-ca-file={ca.certificate}",
         f"--service-account-private-key-file={plane.service_accounts.key}",
@@ -234,8 +229,8 @@ def _scheduler(programs: Mapping[str, Path], plane: ControlPlane, options: Contr
         str(programs["kube-scheduler"]),
         f"--kubeconfig={_component_kubeconfig(plane, 'kube-scheduler')}",
         "--bind-address=127.0.0.1",
-        f"--secure-port={plane.ports['scheduler']}",
-        f"--cert-dir={plane.folder / 'pki'}",
+        f"--secure-port={plane.cluster.ports['scheduler']}",
+        f"--cert-dir={plane.cluster.folder / 'pki'}",
         "--leader-elect=false",
         *options.flags.get("kube-scheduler", ()),
     ]
@@ -244,7 +239,9 @@ def _scheduler(programs: Mapping[str, Path], plane: ControlPlane, options: Contr
 def _component_kubeconfig(plane: ControlPlane, component: str) -> Path:
     identity = plane.authority.issue(component, f"system:{component}")
     ca = plane.authority.files.certificate
-    return write_kubeconfig(plane.folder / "pki" / f"{component}.kubeconfig", plane.server, ca, identity)
+    return write_kubeconfig(
+        plane.cluster.folder / "pki" / f"{component}.kubeconfig", plane.cluster.server, ca, identity
+    )
 
 
 def _wait_for(table: ProcessTable, plane: ControlPlane, what: str, path: str) -> None:
@@ -255,12 +252,12 @@ def _wait_for(table: ProcessTable, plane: ControlPlane, what: str, path: str) ->
     def responds() -> bool:
         table.insist()
         try:
-            with urllib.request.urlopen(plane.server + path, context=trust, timeout=5) as response:
+            with urllib.request.urlopen(plane.cluster.server + path, context=trust, timeout=5) as response:
                 return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False
 
     if not eventually(responds, _START_SECONDS):
         raise ClusterError(
-            f"{what} did not become ready in {_START_SECONDS} s; the logs lie in {plane.folder / 'logs'}"
+            f"{what} did not become ready in {_START_SECONDS} s; the logs lie in {plane.cluster.folder / 'logs'}"
         )

@@ -14,8 +14,8 @@ from cluster.commands import succeeds
 from cluster.control_plane import ControlPlane, ControlPlaneOptions
 from cluster.host_namespace import HOLDER, PROBE, Namespace, remove_stubborn_folders
 from cluster.host_network import Network
-from cluster.kubectl import POLL_SECONDS, apply, read
-from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
+from cluster.kubectl import POLL_SECONDS, apply, is_ready, read, service_port
+from cluster.model import Cluster, ClusterSpec, Kind, Progress
 from cluster.pki import Identity
 from cluster.processes import ProcessTable, wait_for
 
@@ -68,7 +68,7 @@ class HostBackend:
         plane = control_plane.start(spec, options, progress)
         progress("starting kubelet, kube-proxy and CoreDNS")
         _start_node(inside, cluster.folder, spec.name, plane, network)
-        cluster = state.load(spec.name) or cluster
+        cluster = plane.cluster
         apply(cluster, [*addons.core_dns(network.dns_ip, forward=bool(_nameservers())), addons.proxy_rights()])
         _wait_ready(cluster, inside)
         return cluster
@@ -104,18 +104,12 @@ class HostBackend:
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
         """Return the Service's own address: this machine has a route to it. Raises :class:`ClusterError`."""
-        found = read(cluster, "service", service, namespace=namespace)
-        if not any(each["port"] == port for each in found.get("spec", {}).get("ports", [])):
-            raise ClusterError(f"there is no Service {namespace}/{service} with port {port} in cluster {cluster.name}")
-        return f"{found['spec']['clusterIP']}:{port}"
+        spec, _ = service_port(cluster, namespace, service, port)
+        return f"{spec['clusterIP']}:{port}"
 
     def status(self, cluster: Cluster) -> dict[str, str]:
         """Return which programs run, and the node."""
-        table = ProcessTable(cluster.folder)
-        components = {
-            process.name: f"running (process {process.pid})" if process.alive() else "stopped"
-            for process in table.all()
-        }
+        components = ProcessTable(cluster.folder).states()
         if any(text == "stopped" for text in components.values()):
             return components
         node = read(cluster, "node", cluster.name)
@@ -124,7 +118,7 @@ class HostBackend:
                 f"node {cluster.name}": "not there: the start did not come to its end; `up` starts it anew"
             }
         info = node["status"]["nodeInfo"]
-        ready = "ready" if _is_ready(node) else "not ready"
+        ready = "ready" if is_ready(node) else "not ready"
         return components | {
             f"node {cluster.name}": f"{ready}, Kubernetes {info['kubeletVersion']}, {info['containerRuntimeVersion']}"
         }
@@ -162,7 +156,7 @@ def _start_node(table: ProcessTable, folder: Path, name: str, plane: ControlPlan
     cgroups.create(network.interface)
     (settings / "resolv.conf").write_text("".join(f"nameserver {server}\n" for server in _nameservers()))
     (settings / "config.json").write_text(json.dumps(_kubelet_config(settings, network, ca, kubelet)))
-    access = control_plane.write_kubeconfig(folder / "pki" / "kubelet.kubeconfig", plane.server, ca, kubelet)
+    access = control_plane.write_kubeconfig(folder / "pki" / "kubelet.kubeconfig", plane.cluster.server, ca, kubelet)
     table.start(
         "kubelet",
         (
@@ -174,7 +168,7 @@ def _start_node(table: ProcessTable, folder: Path, name: str, plane: ControlPlan
             f"--node-ip={network.node_ip}",
         ),
     )
-    access = control_plane.write_kubeconfig(folder / "pki" / "kube-proxy.kubeconfig", plane.server, ca, proxy)
+    access = control_plane.write_kubeconfig(folder / "pki" / "kube-proxy.kubeconfig", plane.cluster.server, ca, proxy)
     (settings / "proxy.json").write_text(json.dumps(_proxy_config(access, network)))
     command = (
         str(toolchain.ensure("kube-proxy")),
@@ -247,17 +241,12 @@ def _wait_ready(cluster: Cluster, table: ProcessTable) -> None:
 
 def _node_ready(cluster: Cluster) -> bool:
     node = read(cluster, "node", cluster.name)
-    return bool(node) and _is_ready(node) and not node["spec"].get("taints")
+    return bool(node) and is_ready(node) and not node["spec"].get("taints")
 
 
 def _dns_ready(cluster: Cluster) -> bool:
     deployment = read(cluster, "deployment", "coredns", namespace="kube-system")
     return bool(deployment.get("status", {}).get("readyReplicas"))
-
-
-def _is_ready(node: dict[str, object]) -> bool:
-    conditions = node.get("status", {}).get("conditions", [])  # type: ignore[attr-defined]
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _nameservers() -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cluster import toolchain
 from cluster.commands import run
-from cluster.model import Cluster
+from cluster.model import Cluster, ClusterError
 
 _SECONDS = 300
 POLL_SECONDS = 0.25
@@ -39,3 +39,18 @@ def read(cluster: Cluster, kind: str, name: str = "", *, namespace: str = "", se
     options = [*([f"--namespace={namespace}"] if namespace else []), *([f"--selector={selector}"] if selector else [])]
     response = kubectl(cluster, "get", kind, *([name, "--ignore-not-found"] if name else []), *options, "-o", "json")
     return dict(json.loads(response)) if response.strip() else {}
+
+
+def is_ready(item: dict[str, Any]) -> bool:
+    """Return whether the condition Ready of a node or pod is True."""
+    conditions = item.get("status", {}).get("conditions", [])
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def service_port(cluster: Cluster, namespace: str, service: str, port: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the spec of a Service and its entry for a port. Raises :class:`ClusterError` if there is none."""
+    spec = read(cluster, "service", service, namespace=namespace).get("spec", {})
+    for entry in spec.get("ports", []):
+        if entry["port"] == port:
+            return spec, entry
+    raise ClusterError(f"there is no Service {namespace}/{service} with port {port} in cluster {cluster.name}")

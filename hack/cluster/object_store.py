@@ -103,7 +103,7 @@ def deploy(cluster: Cluster, backend: Backend, progress: Progress = print) -> Ob
 
 def _local_program(program: Path) -> Program:
     """Return the program of a process node: there it must leave the other addresses to other pods."""
-    return Program((str(program),), env={"VGW_PORT": f"{POD_IP_REFERENCE}:{PORT}"})
+    return Program((str(program),), {"VGW_PORT": f"{POD_IP_REFERENCE}:{PORT}"})
 
 
 def manifests(access_key: str, secret_key: str, volume: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -5,30 +5,32 @@ runs this command, so that a change in the checkout is there with the next pod.
 """
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from cluster import control_plane, toolchain
 from cluster.control_plane import ControlPlane, ControlPlaneOptions
-from cluster.kubectl import POLL_SECONDS, apply, read
+from cluster.kubectl import POLL_SECONDS, apply, is_ready, read, service_port
 from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
 from cluster.process_node.addresses import node_addresses
-from cluster.process_node.layout import NodeFolder
-from cluster.process_node.leftovers import end_leftovers
+from cluster.process_node.leftovers import end_processes_of
 from cluster.process_node.programs import POD_IP_REFERENCE, Program, read_programs, write_programs
-from cluster.process_node.provisioner import storage_class
 from cluster.processes import ProcessTable, wait_for
-from cluster.state import folder_of, forget, save
+from cluster.state import forget
 from trainyard_api import meta
 
 NODE_PROCESS = "process-node"
 _READY_SECONDS = 120
+_STORAGE_CLASS = "process-node"
+_VOLUMES = 20
 _OUR_PROGRAMS = ("trainyard-operator", "trainyard-trainer", "trainyard-server", "python")
 _LISTENS = {"trainyard-server": {meta.SERVER_HOST_ENV: POD_IP_REFERENCE}}
-"""What keeps a program from the addresses of other pods."""
+"""Variables by which a program listens on the address of its pod only."""
 _OTHER_IMAGES = {"trainyard-trainer-torch": "trainyard-trainer"}
-"""Images that bring more libraries and the same program; this environment has all libraries."""
+"""Images with more libraries and the same program; this environment has all libraries."""
 
 
 class ProcessBackend:
@@ -45,16 +47,16 @@ class ProcessBackend:
     def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
         """Start control plane and node, and wait until pods can be scheduled. Raises :class:`ClusterError`."""
         progress("starting etcd, API server, controllers and scheduler")
-        plane = control_plane.start(spec, ControlPlaneOptions(scheduler=True), progress)
-        folder = folder_of(spec.name)
-        cluster = Cluster(spec.name, spec.kind, folder, plane.kubeconfig, plane.server, plane.ports)
-        save(cluster)
+        facts = {"node": tempfile.mkdtemp(prefix="ty-")}
+        plane = control_plane.start(spec, ControlPlaneOptions(scheduler=True, facts=facts), progress)
+        cluster, folder = plane.cluster, plane.cluster.folder
         progress("starting the node: pods run as processes of this machine")
-        apply(cluster, [storage_class(), *_provisioner_rights(node_name(spec.name))])
+        apply(cluster, _volumes(folder))
         write_programs(_programs_file(cluster), checkout_programs())
+        (folder / "node").mkdir(mode=0o700)  # it holds Secrets and tokens
+        node_folder(cluster).symlink_to(folder / "node")
         table = ProcessTable(folder)
-        folders = (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))
-        python_path = os.pathsep.join(filter(None, folders))
+        python_path = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
         table.start(NODE_PROCESS, _node_command(cluster, plane), {"PYTHONPATH": python_path})
         wait_for(
             "the node to take pods",
@@ -66,38 +68,35 @@ class ProcessBackend:
         return cluster
 
     def down(self, cluster: Cluster, progress: Progress) -> None:
-        """Stop the node with its pods' processes, then the control plane, and delete the folder."""
+        """Kill the node, its pods' processes and the control plane, and delete the folders."""
         progress(f"stopping cluster {cluster.name}")
-        ProcessTable(cluster.folder).stop(NODE_PROCESS)
-        end_leftovers(_node_folder(cluster).pods)
-        _node_folder(cluster).unshorten()
         control_plane.stop(cluster.folder)
+        end_processes_of(node_folder(cluster))
+        shutil.rmtree(cluster.facts["node"], ignore_errors=True)
         forget(cluster.name)
 
     def load_image(self, cluster: Cluster, image: Path, progress: Progress) -> None:
-        """Say that no image is needed: programs are mapped, see :func:`add_programs`."""
+        """Do nothing: programs stand for images, see :func:`add_programs`."""
         progress(f"{image.name} is not needed: cluster {cluster.name} runs the programs of this environment")
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
-        """Return the address of a ready pod behind the Service. Raises :class:`ClusterError` if there is none."""
-        found = read(cluster, "service", service, namespace=namespace)
-        spec = found.get("spec", {})
-        wanted = next((each for each in spec.get("ports", []) if each["port"] == port), None)
-        if wanted is None:
-            raise ClusterError(f"there is no Service {namespace}/{service} with port {port} in cluster {cluster.name}")
-        selector = ",".join(f"{key}={value}" for key, value in spec.get("selector", {}).items())
+        """Return the address of a ready pod of the Service. Raises :class:`ClusterError` if there is none."""
+        spec, wanted = service_port(cluster, namespace, service, port)
+        selector = ",".join(f"{key}={value}" for key, value in spec["selector"].items())
         pods = read(cluster, "pods", namespace=namespace, selector=selector)["items"]
-        ready = next((pod for pod in pods if _is_ready(pod)), None)
+        ready = next((pod for pod in pods if is_ready(pod)), None)
         if ready is None:
-            raise ClusterError(f"no pod behind Service {namespace}/{service} is ready")
+            raise ClusterError(f"no pod of the Service {namespace}/{service} is ready")
         return f"{ready['status']['podIP']}:{_target_port(ready, wanted)}"
 
     def status(self, cluster: Cluster) -> dict[str, str]:
         """Return which programs run."""
-        return {
-            process.name: f"running (process {process.pid})" if process.alive() else "stopped"
-            for process in ProcessTable(cluster.folder).all()
-        }
+        return ProcessTable(cluster.folder).states()
+
+
+def node_folder(cluster: Cluster) -> Path:
+    """Return the folder of the node: a short link, because the path of a socket has at most 107 bytes."""
+    return Path(cluster.facts["node"], "n")
 
 
 def node_name(cluster_name: str) -> str:
@@ -106,17 +105,17 @@ def node_name(cluster_name: str) -> str:
 
 
 def checkout_programs() -> dict[str, Program]:
-    """Map the images of this project to the console scripts of the environment that runs this command."""
+    """Return the console scripts of the environment that runs this command, by the names of this project's images."""
     scripts = Path(sys.executable).parent
     programs = {**dict(zip(_OUR_PROGRAMS, _OUR_PROGRAMS, strict=True)), **_OTHER_IMAGES}
     return {
-        name: Program((str(scripts / each),), env={"PYTHONUNBUFFERED": "1", **_LISTENS.get(each, {})})
+        name: Program((str(scripts / each),), {"PYTHONUNBUFFERED": "1", **_LISTENS.get(each, {})})
         for name, each in programs.items()
     }
 
 
 def add_programs(cluster: Cluster, programs: dict[str, Program]) -> None:
-    """Map more images; a container that waits for one of them starts within seconds."""
+    """Add programs for more images. A container that waits for one of them starts within seconds."""
     file = _programs_file(cluster)
     write_programs(file, read_programs(file) | programs)
 
@@ -131,18 +130,14 @@ def _node_command(cluster: Cluster, plane: ControlPlane) -> list[str]:
         sys.executable,
         *("-m", "cluster.process_node"),
         f"--name={name}",
-        f"--server={plane.server}",
+        f"--server={cluster.server}",
         f"--ca={plane.authority.files.certificate}",
         f"--certificate={identity.certificate}",
         f"--key={identity.key}",
-        f"--folder={_node_folder(cluster).root}",
+        f"--folder={node_folder(cluster)}",
         f"--programs={_programs_file(cluster)}",
         f"--search-path={search_path}",
     ]
-
-
-def _node_folder(cluster: Cluster) -> NodeFolder:
-    return NodeFolder(cluster.folder.resolve() / "node")
 
 
 def _programs_file(cluster: Cluster) -> Path:
@@ -150,14 +145,9 @@ def _programs_file(cluster: Cluster) -> Path:
 
 
 def _takes_pods(cluster: Cluster) -> bool:
-    """Whether the node is ready and the controllers have taken away the taint of a node that is not."""
+    """Return whether the node is ready, and the controllers have removed the taint of an unready node."""
     node = read(cluster, "node", node_name(cluster.name))
-    return bool(node) and _is_ready(node) and not node["spec"].get("taints")
-
-
-def _is_ready(item: dict[str, Any]) -> bool:
-    conditions = item.get("status", {}).get("conditions", [])
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return bool(node) and is_ready(node) and not node["spec"].get("taints")
 
 
 def _target_port(pod: dict[str, Any], port: dict[str, Any]) -> int:
@@ -171,24 +161,31 @@ def _target_port(pod: dict[str, Any], port: dict[str, Any]) -> int:
     return int(named.get(target, target))
 
 
-def _provisioner_rights(node: str) -> list[dict[str, Any]]:
-    """What a node may not do by itself: make persistent volumes for claims."""
-    rights = {"apiVersion": "rbac.authorization.k8s.io/v1"}
-    name = "process-node-provisioner"
-    volumes = {"resources": ["persistentvolumes"], "verbs": ["get", "list", "watch", "create", "delete"]}
-    claims = {"resources": ["persistentvolumeclaims"], "verbs": ["get", "list", "watch"]}
-    return [
-        {
-            **rights,
-            "kind": "ClusterRole",
-            "metadata": {"name": name},
-            "rules": [{"apiGroups": [""], **rule} for rule in (volumes, claims)],
+def _volumes(folder: Path) -> list[dict[str, Any]]:
+    """Return the default storage class with empty volumes. Kubernetes binds each claim to one of them."""
+    storage_class = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {
+            "name": _STORAGE_CLASS,
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
         },
+        "provisioner": "kubernetes.io/no-provisioner",
+    }
+    names = [f"volume-{number}" for number in range(1, _VOLUMES + 1)]
+    volumes = [
         {
-            **rights,
-            "kind": "ClusterRoleBinding",
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
             "metadata": {"name": name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": f"system:node:{node}"}],
-        },
+            "spec": {
+                "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
+                "capacity": {"storage": "1Ti"},
+                "hostPath": {"path": str(folder / "node" / "claims" / name)},
+                "persistentVolumeReclaimPolicy": "Retain",
+                "storageClassName": _STORAGE_CLASS,
+            },
+        }
+        for name in names
     ]
+    return [storage_class, *volumes]

@@ -1,6 +1,4 @@
-"""A Kubernetes node without privilege: one real Node object whose pods run as local processes.
+"""A Kubernetes node without privileges: a real Node object whose pods run as processes of this machine.
 
-It does what a kubelet does, as far as jobs and small services need it. What it cannot do: isolate (pods have no file
-system, network, user or memory limit of their own, so nothing is killed for memory), `kubectl exec`, Service addresses,
-lifecycle hooks, sidecar init containers.
+docs/decisions/0006-process-node.md says what this node does and what it does not do.
 """

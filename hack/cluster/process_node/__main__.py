@@ -10,7 +10,7 @@ from cluster.process_node.node import NodeSettings, run_node
 
 
 def main() -> None:
-    """Parse the command line and run the node until SIGTERM."""
+    """Parse the command line and run the node until the process is killed."""
     parser = argparse.ArgumentParser(
         prog="process_node", description="A Kubernetes node whose pods are local processes."
     )
@@ -19,13 +19,14 @@ def main() -> None:
     parser.add_argument("--ca", required=True, type=Path, help="certificate of the cluster's CA")
     parser.add_argument("--certificate", required=True, type=Path, help="certificate of system:node:NAME")
     parser.add_argument("--key", required=True, type=Path, help="its private key")
-    parser.add_argument("--folder", required=True, type=Path, help="where pods, volumes and logs are kept")
-    parser.add_argument("--programs", required=True, type=Path, help="JSON file: image repository -> command line")
+    parser.add_argument("--folder", required=True, type=Path, help="folder of the pods and their volumes; a short path")
+    parser.add_argument("--programs", required=True, type=Path, help="JSON file: image -> program")
     parser.add_argument("--search-path", required=True, help="PATH of all containers")
-    given = parser.parse_args()
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    access = Access(given.server, given.ca, given.certificate, given.key)
-    asyncio.run(run_node(NodeSettings(given.name, access, given.folder, given.programs, given.search_path)))
+    access = Access(options.server, options.ca, options.certificate, options.key)
+    settings = NodeSettings(options.name, access, options.folder, options.programs, options.search_path)
+    asyncio.run(run_node(settings))
 
 
 if __name__ == "__main__":

@@ -1,66 +1,53 @@
-"""A small asynchronous Kubernetes client: the calls that a node makes, with plain objects in and out.
+"""A small asynchronous Kubernetes client with the requests of a node. Objects are plain dictionaries.
 
-A node watches one list and writes many small statuses at once; one event loop and one connection pool do that without
-threads.
+One event loop and one connection pool serve a watch and many status updates without threads.
 """
 
 import asyncio
 import json
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import aiohttp
 
-from cluster.process_node.podspec import Json
+Json = dict[str, Any]
 
 _log = logging.getLogger(__name__)
-
-STRATEGIC_MERGE = "application/strategic-merge-patch+json"
-MERGE = "application/merge-patch+json"
 
 _REQUEST_SECONDS = 30
 _WATCH_SECONDS = 300
 _RETRY_SECONDS = 1.0
-_TOO_MANY_REQUESTS = 429
-_GONE = 410
+_LINE_BYTES = 8 * 2**20
+"""More than the largest object of the API server: a watch sends each object as one line."""
 
 
 class ApiError(Exception):
-    """The API server refused a request."""
+    """The API server refused a request, or did not respond (status 0)."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
 
+    @property
+    def refused(self) -> bool:
+        """Whether the same request would be refused again."""
+        return 400 <= self.status < 500 and self.status != HTTPStatus.TOO_MANY_REQUESTS
+
 
 @dataclass(frozen=True)
 class Access:
-    """Where the API server is and who we are to it."""
+    """The address of the API server, and the client certificate of the node."""
 
     server: str
     ca: Path
     certificate: Path
     key: Path
-
-
-async def insist(what: str, call: Callable[[], Awaitable[object]]) -> None:
-    """Repeat a call until the API server has answered; one that it refuses for good is logged and given up."""
-    while True:
-        try:
-            await call()
-        except ApiError as error:
-            _log.warning("%s: refused with %d: %s", what, error.status, error)
-            if error.status < 500 and error.status != _TOO_MANY_REQUESTS:
-                return
-        except (aiohttp.ClientError, TimeoutError) as error:
-            _log.warning("%s: no answer: %s", what, error or type(error).__name__)
-        else:
-            return
-        await asyncio.sleep(_RETRY_SECONDS)
 
 
 class Change(NamedTuple):
@@ -70,17 +57,31 @@ class Change(NamedTuple):
     item: Json
 
 
+async def retry(what: str, call: Callable[[], Awaitable[object]]) -> None:
+    """Repeat a request until the API server accepts it. A refused request is logged and not repeated."""
+    while True:
+        try:
+            await call()
+        except ApiError as error:
+            _log.warning("%s failed with status %d: %s", what, error.status, error)
+            if error.refused:
+                return
+        else:
+            return
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
 class ApiClient:
-    """Requests to one API server. Use as an asynchronous context manager."""
+    """Requests to one API server. Use it as an asynchronous context manager."""
 
     def __init__(self, access: Access) -> None:
-        self._access = access
         context = ssl.create_default_context(cafile=str(access.ca))
         context.load_cert_chain(access.certificate, access.key)
         self._session = aiohttp.ClientSession(
             base_url=access.server,
-            connector=aiohttp.TCPConnector(ssl=context, limit=64),
+            connector=aiohttp.TCPConnector(ssl=context),
             timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS),
+            read_bufsize=_LINE_BYTES,
         )
 
     async def __aenter__(self) -> Self:
@@ -89,103 +90,78 @@ class ApiClient:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    @property
-    def access(self) -> Access:
-        """Where the API server is and who we are to it."""
-        return self._access
-
     async def get(self, path: str) -> Json:
-        """Read one object or list."""
+        """Read one object or list. Raises :class:`ApiError`, like all requests."""
         return await self._request("GET", path)
-
-    async def find(self, path: str) -> Json | None:
-        """Read one object; None when it does not exist."""
-        try:
-            return await self._request("GET", path)
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
 
     async def create(self, path: str, body: Json) -> Json:
         """Create an object in a collection, or call a subresource such as `token`."""
         return await self._request("POST", path, body)
 
-    async def patch(self, path: str, body: Json, kind: str = STRATEGIC_MERGE) -> Json:
-        """Change part of an object."""
-        return await self._request("PATCH", path, body, kind)
+    async def patch(self, path: str, body: Json) -> Json:
+        """Change a part of an object."""
+        return await self._request("PATCH", path, body, "application/strategic-merge-patch+json")
 
-    async def delete(self, path: str, body: Json | None = None) -> None:
-        """Delete an object; one that is gone, or has been replaced by another of that name, is fine."""
-        try:
-            await self._request("DELETE", path, body)
-        except ApiError as error:
-            if error.status not in {404, 409}:
-                raise
+    async def delete(self, path: str, options: Json) -> None:
+        """Delete an object."""
+        await self._request("DELETE", path, options)
 
     async def _request(self, method: str, path: str, body: Json | None = None, kind: str = "application/json") -> Json:
         data = None if body is None else json.dumps(body)
-        async with self._session.request(method, path, data=data, headers={"Content-Type": kind}) as response:
-            content = await response.text()
-            if response.status >= 400:
-                raise ApiError(response.status, _message(content))
-            return dict(json.loads(content))
+        headers = {"Content-Type": kind}
+        with _as_api_error(path):
+            async with self._session.request(method, path, data=data, headers=headers) as response:
+                content = await response.text()
+                if not response.ok:
+                    raise ApiError(response.status, _message(content))
+                return dict(json.loads(content))
 
-    async def follow(self, path: str, query: str = "") -> AsyncIterator[Change]:
-        """List a collection and then watch it, for ever.
+    async def follow(self, path: str, query: str) -> AsyncIterator[Change]:
+        """List a collection and watch it, without end.
 
-        After a break every object is told again, and those that went meanwhile are told as deleted.
+        When a watch ends, all objects are listed again. Objects that were deleted meanwhile are reported as deleted.
         """
         known: dict[str, Json] = {}
         while True:
             try:
                 listed = await self.get(f"{path}?{query}")
-                present = {item["metadata"]["uid"]: item for item in listed.get("items", [])}
-                for uid in set(known) - set(present):
+                present = {item["metadata"]["uid"]: item for item in listed["items"]}
+                for uid in known.keys() - present.keys():
                     yield Change("DELETED", known.pop(uid))
                 for uid, item in present.items():
                     known[uid] = item
                     yield Change("SET", item)
-                version = listed["metadata"]["resourceVersion"]
-                async for change in self._watch(path, query, version):
+                async for change in self._watch(path, query, listed["metadata"]["resourceVersion"]):
                     uid = change.item["metadata"]["uid"]
                     if change.kind == "DELETED":
                         known.pop(uid, None)
                     else:
                         known[uid] = change.item
                     yield change
-            except (aiohttp.ClientError, TimeoutError, ApiError) as error:
-                _log.warning("watch of %s broke: %s", path, error or type(error).__name__)
-                await asyncio.sleep(_RETRY_SECONDS)
+            except ApiError as error:
+                _log.warning("the watch of %s failed: %s", path, error)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _watch(self, path: str, query: str, version: str) -> AsyncIterator[Change]:
-        """Watch until the API server says that our place in history is gone; a closed stream is taken up again."""
-        while True:
-            options = f"watch=true&allowWatchBookmarks=true&timeoutSeconds={_WATCH_SECONDS}&resourceVersion={version}"
-            timeout = aiohttp.ClientTimeout(total=None, sock_read=_WATCH_SECONDS + _REQUEST_SECONDS)
+        options = f"watch=true&timeoutSeconds={_WATCH_SECONDS}&resourceVersion={version}"
+        timeout = aiohttp.ClientTimeout(total=_WATCH_SECONDS + _REQUEST_SECONDS)
+        with _as_api_error(path):
             async with self._session.get(f"{path}?{query}&{options}", timeout=timeout) as response:
-                if response.status >= 400:
+                if not response.ok:
                     raise ApiError(response.status, _message(await response.text()))
-                async for line in _lines(response.content):
+                async for line in response.content:
                     event = json.loads(line)
                     if event["type"] == "ERROR":
-                        if event["object"].get("code") == _GONE:
-                            _log.info("watch of %s: too old, listed again", path)
-                            return
-                        raise ApiError(event["object"].get("code", 500), event["object"].get("message", "watch failed"))
-                    version = event["object"]["metadata"]["resourceVersion"]
-                    if event["type"] != "BOOKMARK":
-                        yield Change("DELETED" if event["type"] == "DELETED" else "SET", event["object"])
+                        raise ApiError(event["object"].get("code", 0), event["object"].get("message", "it ended"))
+                    yield Change("DELETED" if event["type"] == "DELETED" else "SET", event["object"])
 
 
-async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Split a stream into lines of any length; aiohttp's own reader refuses long ones."""
-    rest = b""
-    async for chunk in stream.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
+@contextmanager
+def _as_api_error(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise ApiError(0, f"the API server did not respond to {path}: {error or type(error).__name__}") from error
 
 
 def _message(content: str) -> str:

@@ -1,37 +1,31 @@
-"""Ends processes that an earlier run of a node left behind.
+"""Ends the processes of pods whose node has been killed.
 
-Every process of a pod carries its pod's folder in its environment, and so do all its descendants. That finds them
-without a record that could be missing or stale; a handle taken before the look rules out that a reused id is hit.
+Every process of a pod has the node's folder in its environment, and passes it on to the processes that it starts.
 """
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
-MARK = "TRAINYARD_PROCESS_POD"
-"""Environment variable of every process of a pod: the pod's folder."""
+FOLDER_ENV = "TRAINYARD_PROCESS_NODE"
+"""Environment variable of every process of a pod: the folder of its node."""
 
 
-def end_leftovers(pods: Path) -> list[int]:
-    """Kill every process that belongs to a pod below the folder `pods`; returns their ids."""
-    prefix = f"{MARK}={pods}/".encode()
-    running = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in running if _end(pid, prefix)]
+def processes_of(folder: Path) -> list[int]:
+    """Return the ids of all processes of pods of the node with this folder."""
+    wanted = f"{FOLDER_ENV}={folder}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or belongs to another user
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
 
 
-def _end(pid: int, prefix: bytes) -> bool:
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return False
-    try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        if not any(each.startswith(prefix) for each in variables):
-            return False
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError, FileNotFoundError):
-        return False
-    else:
-        return True
-    finally:
-        os.close(handle)
+def end_processes_of(folder: Path) -> None:
+    """Kill all processes of pods of a node that does not run any more, until there are none."""
+    while running := processes_of(folder):
+        for pid in running:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

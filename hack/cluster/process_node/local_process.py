@@ -1,64 +1,49 @@
-"""One local process in its own session, ended with everything it started. Exits come by pidfd: no thread waits."""
+"""One local process in a session of its own."""
 
 import asyncio
 import os
 import signal
-import subprocess
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 
 class LocalProcess:
     """A running program whose output goes to a file.
 
-    As with a container, the end of the first process is the end of all that it started, and SIGTERM goes to it alone.
+    As in a container, SIGTERM goes to the first process alone, and its end is the end of all processes that it started.
     """
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], folder: Path, log: Path) -> None:
-        """Start the program in `folder`; output is added to `log`.
+    def __init__(self, process: Process) -> None:
+        self._process = process
 
-        Raises
-        ------
-        OSError
-            The program cannot be started.
-        """
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                argv,
-                env=dict(env),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
+    @classmethod
+    async def start(cls, argv: Sequence[str], env: Mapping[str, str], folder: Path, log: Path) -> Self:
+        """Start the program in ``folder``. Raises OSError if it cannot be started."""
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *argv, env=env, cwd=folder, stdin=DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
-        self._ended = asyncio.get_running_loop().create_future()
-        self._handle = os.pidfd_open(self._process.pid)
-        asyncio.get_running_loop().add_reader(self._handle, self._reap)
-
-    @property
-    def pid(self) -> int:
-        """The process id, which is also the id of its session and group."""
-        return self._process.pid
+        return cls(process)
 
     async def wait(self) -> int:
-        """Wait for the end; returns the exit code, 128 + number for a signal."""
-        return int(await asyncio.shield(self._ended))
+        """Wait for the end and kill what is left of the process group. Returns the exit code, 128 + N for signal N."""
+        code = await self._process.wait()
+        self._kill_group()
+        return code if code >= 0 else 128 - code
 
-    def terminate(self) -> None:
-        """Ask the first process to end (SIGTERM)."""
-        if not self._ended.done():
-            signal.pidfd_send_signal(self._handle, signal.SIGTERM)
+    async def end(self, grace: float) -> None:
+        """Send SIGTERM, and after ``grace`` seconds SIGKILL. Returns when the process has ended."""
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            await asyncio.wait_for(self._process.wait(), grace)
+        except TimeoutError:
+            self._kill_group()
+            await self._process.wait()
 
-    def kill(self) -> None:
-        """End the first process and its group at once (SIGKILL)."""
-        if not self._ended.done():
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-
-    def _reap(self) -> None:
-        """Take the exit status. The group is ended first: until it is reaped, the leader's id cannot be given away."""
-        asyncio.get_running_loop().remove_reader(self._handle)
-        os.killpg(self._process.pid, signal.SIGKILL)
-        code = self._process.wait()
-        os.close(self._handle)
-        self._ended.set_result(code if code >= 0 else 128 - code)

@@ -1,4 +1,4 @@
-"""The kubelet's log endpoint, so that `kubectl logs` works. Only the API server's own certificate is let in."""
+"""The log endpoint of a kubelet, for `kubectl logs`."""
 
 import asyncio
 import socket
@@ -10,117 +10,88 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from cluster.process_node.client import Access
+from cluster.process_node.container import previous_log
+
 _FOLLOW_SECONDS = 0.1
 _CHUNK = 64 * 1024
-_ADMIN_GROUP = "system:masters"
+_NOT_OFFERED = ("sinceSeconds", "sinceTime", "timestamps", "limitBytes")
 
 
-class ContainerLogs(NamedTuple):
-    """Where a container's output lies, and whether more can come."""
+class ContainerLog(NamedTuple):
+    """The file with a container's output, and whether more can come."""
 
-    folder: Path
+    file: Path
     running: Callable[[], bool]
 
 
-Find = Callable[[str, str, str], ContainerLogs | None]
-"""Finds the logs of namespace, pod, container; None when this node has no such container."""
+Find = Callable[[str, str, str], ContainerLog | None]
+"""Returns the log of a container, given namespace, pod and container; ``None`` if this node has no such container."""
 
 
 def log_application(find: Find) -> web.Application:
-    """Build the web application; TLS and the check of the client's certificate are `server_context`'s."""
+    """Return the web application."""
 
     async def logs(request: web.Request) -> web.StreamResponse:
-        _require_api_server(request)
-        namespace, pod, name = (request.match_info[each] for each in ("namespace", "pod", "container"))
-        found = find(namespace, pod, name)
+        namespace, pod, container = (request.match_info[each] for each in ("namespace", "pod", "container"))
+        found = find(namespace, pod, container)
         if found is None:
-            raise web.HTTPNotFound(text=f"no container {name!r} of pod {namespace}/{pod} on this node\n")
-        return await _send(request, found, name)
+            raise web.HTTPNotFound(text=f"pod {namespace}/{pod} has no container {container!r} on this node\n")
+        return await _send(request, found)
 
     async def not_offered(request: web.Request) -> web.StreamResponse:
         verb = request.path.split("/")[1]
         raise web.HTTPNotImplemented(
-            text=f"{verb} is not offered by a process node: its pods are local processes, reached by their pod IP\n"
+            text=f"{verb} is not supported by a process node: its pods are processes of this machine\n"
         )
 
     application = web.Application()
     application.router.add_get("/containerLogs/{namespace}/{pod}/{container}", logs)
-    application.router.add_route("*", "/{verb:exec|attach|portForward|run|checkpoint}/{rest:.*}", not_offered)
+    application.router.add_route("*", "/{verb:exec|attach|portForward|run}/{rest:.*}", not_offered)
     return application
 
 
-def server_context(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext:
-    """TLS of the server: a client certificate of the cluster's CA is required."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(client_ca))
-    context.load_cert_chain(certificate, key)
+async def serve(application: web.Application, listener: socket.socket, access: Access) -> None:
+    """Serve to clients that have a certificate of the cluster's CA, as long as the event loop runs."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(access.ca))
+    context.load_cert_chain(access.certificate, access.key)
     context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-async def serve(application: web.Application, claim: socket.socket, context: ssl.SSLContext | None) -> web.AppRunner:
-    """Serve on a bound socket; call `cleanup()` of the result to end."""
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+    runner = web.AppRunner(application, access_log=None)
     await runner.setup()
-    await web.SockSite(runner, claim, ssl_context=context).start()
-    return runner
+    await web.SockSite(runner, listener, ssl_context=context).start()
 
 
-def _require_api_server(request: web.Request) -> None:
-    """Let in only the group of the API server's kubelet client: others can hold certificates of the same CA."""
-    certificate = request.get_extra_info("peercert")
-    groups = [
-        value for part in (certificate or {}).get("subject", ()) for name, value in part if name == "organizationName"
-    ]
-    if certificate is not None and _ADMIN_GROUP not in groups:
-        raise web.HTTPForbidden(text="only the API server may read logs here\n")
-
-
-async def _send(request: web.Request, logs: ContainerLogs, name: str) -> web.StreamResponse:
+async def _send(request: web.Request, log: ContainerLog) -> web.StreamResponse:
     query = request.query
-    for option in ("sinceSeconds", "sinceTime", "timestamps"):
-        if query.get(option, "false") != "false":
-            raise web.HTTPBadRequest(text=f"{option} is not offered: a process node keeps output without times\n")
-    previous = query.get("previous") == "true"
-    file = _log_file(logs.folder, previous=previous)
-    if file is None:
-        which = "previous terminated container" if previous else "container"
-        raise web.HTTPBadRequest(text=f"{which} {name!r} has no output yet: it has not been started\n")
+    if unsupported := [option for option in _NOT_OFFERED if query.get(option, "false") != "false"]:
+        raise web.HTTPBadRequest(text=f"a process node does not support {', '.join(unsupported)} for logs\n")
+    file = previous_log(log.file) if query.get("previous") == "true" else log.file
+    if not file.exists():
+        raise web.HTTPBadRequest(text="the container has no output yet, or no output before a restart\n")
     start = _tail_start(file, int(query["tailLines"])) if "tailLines" in query else 0
-    left = int(query["limitBytes"]) if "limitBytes" in query else None
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request)
-    async for chunk in _content(file, start, logs.running if query.get("follow") == "true" else None):
-        part = chunk if left is None else chunk[:left]
-        await response.write(part)
-        if left is not None and (left := left - len(part)) <= 0:
-            break
+    async for chunk in _content(file, start, log.running if query.get("follow") == "true" else None):
+        await response.write(chunk)
     await response.write_eof()
     return response
 
 
-async def _content(file: Path, start: int, more: Callable[[], bool] | None) -> AsyncIterator[bytes]:
-    """Read a file from an offset; with `more`, on and on until the container has ended."""
+async def _content(file: Path, start: int, running: Callable[[], bool] | None) -> AsyncIterator[bytes]:
+    """Yield the content from an offset; with ``running``, until the container has ended."""
     with file.open("rb") as content:
         content.seek(start)
         while True:
-            last_look = more is None or not more()
+            ended = running is None or not running()
             while chunk := content.read(_CHUNK):
                 yield chunk
-            if last_look:
+            if ended:
                 return
             await asyncio.sleep(_FOLLOW_SECONDS)
 
 
-def _log_file(folder: Path, *, previous: bool) -> Path | None:
-    newest_first = sorted((int(each.stem) for each in folder.glob("*.log") if each.stem.isdigit()), reverse=True)
-    wanted = newest_first[1:2] if previous else newest_first[:1]
-    return folder / f"{wanted[0]}.log" if wanted else None
-
-
 def _tail_start(file: Path, lines: int) -> int:
-    """Offset of the last `lines` lines."""
-    if lines <= 0:
-        return file.stat().st_size
+    """Return the offset of the last lines."""
     starts: deque[int] = deque([0], maxlen=lines + 1)
     with file.open("rb") as content:
         for line in content:

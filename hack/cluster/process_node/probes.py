@@ -1,98 +1,57 @@
-"""Readiness, liveness and startup probes."""
+"""HTTP probes of a container."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 
-from cluster.process_node.local_process import LocalProcess
-from cluster.process_node.podspec import Json, Probe
+from cluster.process_node.pods import Container, HttpGet, Probe
 
 
 @dataclass(frozen=True)
 class ProbeTarget:
-    """What a probe needs to know of its container. `rewrite` maps paths inside the container to this machine."""
+    """Where the probes of a container send their requests."""
 
-    pod_ip: str
-    ports: Mapping[str, int]
-    env: Mapping[str, str]
-    folder: Path
-    log: Path
-    rewrite: Callable[[str], str]
+    address: str
+    container: Container
 
-
-Report = Callable[[str | None], None]
-"""Called with each verdict that has reached its threshold: None when all is well, else what is wrong."""
-
-Check = Callable[[Probe, ProbeTarget], Awaitable[str | None]]
-"""One probing, with the same meaning of its answer."""
-
-
-async def watch_probe(probe: Probe, target: ProbeTarget, report: Report, check: Check | None = None) -> None:
-    """Probe for ever, and report whenever as many equal results as the threshold have come in a row."""
-    run = check or check_once
-    await asyncio.sleep(probe.initial_delay)
-    streak, last = 0, None
-    while True:
-        problem = await run(probe, target)
-        good = problem is None
-        streak = streak + 1 if good is last else 1
-        last = good
-        if streak >= (probe.success_threshold if good else probe.failure_threshold):
-            report(problem)
-        await asyncio.sleep(probe.period)
+    def url(self, action: HttpGet) -> str:
+        """Return the URL of a probe. Raises ValueError if the container has no port of this name."""
+        port = action.port
+        if isinstance(port, str) and not port.isdecimal():
+            ports = {each.name: each.container_port for each in self.container.ports}
+            if port not in ports:
+                raise ValueError(f"the container has no port with the name {port!r}")
+            port = ports[port]
+        return f"http://{self.address}:{port}/{action.path.lstrip('/')}"
 
 
-async def check_once(probe: Probe, target: ProbeTarget) -> str | None:
-    """Probe once; returns None when all is well, else what is wrong."""
-    checks: Mapping[str, Check] = {"httpGet": _http, "tcpSocket": _tcp, "exec": _exec}
-    if probe.kind not in checks:
-        return f"a process node does not offer {probe.kind} probes"
-    try:
-        async with asyncio.timeout(probe.timeout):
-            return await checks[probe.kind](probe, target)
-    except TimeoutError:
-        return f"{probe.kind} probe had no answer within {probe.timeout:g} s"
-    except (OSError, aiohttp.ClientError) as error:
-        return f"{probe.kind} probe failed: {error}"
+async def verdict(probe: Probe, target: ProbeTarget) -> str | None:
+    """Probe until it succeeds, or fails as often in a row as its threshold says.
 
-
-async def _http(probe: Probe, target: ProbeTarget) -> str | None:
-    action = probe.action
-    scheme = str(action.get("scheme", "HTTP")).lower()
-    path = "/" + str(action.get("path", "/")).lstrip("/")
-    headers = {each["name"]: each["value"] for each in action.get("httpHeaders", [])}
-    address = f"{scheme}://{action.get('host') or target.pod_ip}:{_port(action, target)}{path}"
-    async with aiohttp.ClientSession() as session, session.get(address, headers=headers, ssl=False) as response:
-        if 200 <= response.status < 400:
+    Returns
+    -------
+    ``None``, or the problem.
+    """
+    for _ in range(probe.failure_threshold - 1):
+        if await check(probe, target) is None:
             return None
-        return f"HTTP probe failed with statuscode: {response.status}"
+        await asyncio.sleep(probe.period_seconds)
+    return await check(probe, target)
 
 
-async def _tcp(probe: Probe, target: ProbeTarget) -> str | None:
-    _, writer = await asyncio.open_connection(probe.action.get("host") or target.pod_ip, _port(probe.action, target))
-    writer.close()
-    await writer.wait_closed()
-    return None
-
-
-async def _exec(probe: Probe, target: ProbeTarget) -> str | None:
-    argv = [target.rewrite(word) for word in probe.action["command"]]
-    process = LocalProcess(argv, target.env, target.folder, target.log)
+async def check(probe: Probe, target: ProbeTarget) -> str | None:
+    """Probe once; return ``None``, or the problem."""
+    if probe.http_get is None:
+        return "a process node supports only httpGet probes"
+    timeout = aiohttp.ClientTimeout(total=probe.timeout_seconds)
     try:
-        code = await process.wait()
-    finally:
-        process.kill()
-        await process.wait()  # one that was given up is reaped too
-    return None if code == 0 else f"exec probe ended with code {code}"
-
-
-def _port(action: Json, target: ProbeTarget) -> int:
-    port = action["port"]
-    if isinstance(port, int):
-        return port
-    if port in target.ports:
-        return target.ports[port]
-    raise OSError(f"the container has no port named {port!r}")
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(target.url(probe.http_get)) as response,
+        ):
+            return None if response.status < 400 else f"HTTP probe failed with status {response.status}"
+    except TimeoutError:
+        return f"HTTP probe had no response within {probe.timeout_seconds:g} s"
+    except (OSError, ValueError, aiohttp.ClientError) as error:
+        return f"HTTP probe failed: {error}"

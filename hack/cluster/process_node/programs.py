@@ -1,104 +1,71 @@
-"""Which local program stands for which image.
+"""The local programs that stand for images.
 
-A process node has no images. It is started with a mapping from the repository of an image to the command line that does
-the same from the checkout; a container's `command` and `args` then override as they override an image's entry point.
+A process node has no images. A file maps the name of an image to the program that does the same from the checkout. The
+`command` and `args` of a container override it as they override the entry point of an image.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from cluster.process_node.podspec import Container
+from cluster.process_node.pods import Container
 
 POD_IP_REFERENCE = "$(POD_IP)"
-"""In a variable of a program, the address of the pod that it runs in.
+"""In a variable of a program: the address of the pod.
 
-All pods here share one network. A program that listens on all addresses, as it should in a pod with a network of its
-own, is told here to listen on its pod's address alone.
+All pods share one network here. So a program must not listen on all addresses, but on the address of its pod.
 """
 
 
 class ImageUnknownError(Exception):
-    """No program is mapped to the image: what a kubelet calls a failed pull."""
+    """No program stands for the image. A kubelet reports a failed pull."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """What an image would bring: entry point, default arguments, environment.
+    """The command line and the environment that an image would bring."""
 
-    `keeps_entrypoint` says that a container's `command` names a path inside the image which has no meaning here, so the
-    mapped entry point runs in its place.
-    """
-
-    entrypoint: tuple[str, ...]
-    arguments: tuple[str, ...] = ()
+    command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-    keeps_entrypoint: bool = False
 
     def variables(self, pod_ip: str) -> dict[str, str]:
         """Return the environment in a pod with this address."""
         return {name: value.replace(POD_IP_REFERENCE, pod_ip) for name, value in self.env.items()}
 
+    def command_line(self, container: Container) -> tuple[str, ...]:
+        """Return the command line of a container: `command` replaces that of the image, `args` follow."""
+        return (container.command or self.command) + container.args
 
-_ENTRIES: TypeAdapter[dict[str, tuple[str, ...] | Program]] = TypeAdapter(dict[str, tuple[str, ...] | Program])
 
-
-def repository(image: str) -> str:
-    """Cut registry host, tag and digest: `ghcr.io/acme/trainer:1.2@sha256:..` -> `acme/trainer`."""
-    path = image.partition("@")[0]
-    head, slash, rest = path.partition("/")
-    if slash and ("." in head or ":" in head or head == "localhost"):
-        path = rest
-    return path.partition(":")[0]
+_PROGRAMS: TypeAdapter[dict[str, Program]] = TypeAdapter(dict[str, Program])
 
 
 def find_program(programs: Mapping[str, Program], image: str) -> Program:
-    """Find the program of an image by its repository, else by the last part of it.
+    """Return the program of an image, by the last part of its name: `ghcr.io/acme/trainer:1.2` -> `trainer`.
 
     Raises
     ------
     ImageUnknownError
-        Nothing is mapped; the message names the image and what is known.
+        If there is none. The message names the image and the known names.
     """
-    name = repository(image)
-    found = programs.get(name) or programs.get(name.rpartition("/")[2])
-    if found is None:
+    name = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    if name not in programs:
         known = ", ".join(sorted(programs)) or "none"
         raise ImageUnknownError(
-            f"image {image!r}: no local program is mapped to repository {name!r} on this process node (known: {known})"
+            f"image {image!r}: this process node has no local program with the name {name!r} (known: {known})"
         )
-    return found
-
-
-def command_line(program: Program, container: Container) -> tuple[str, ...]:
-    """Combine as Kubernetes does: `command` replaces entry point and default arguments, `args` the arguments alone."""
-    if container.command is not None and not program.keeps_entrypoint:
-        return container.command + (container.args or ())
-    return program.entrypoint + (program.arguments if container.args is None else container.args)
+    return programs[name]
 
 
 def read_programs(path: Path) -> dict[str, Program]:
-    """Read the mapping file: repository -> list of words, or an object with the fields of `Program`.
-
-    Raises
-    ------
-    ValueError
-        The file is no such mapping; the message names file and entry.
-    """
-    try:
-        entries = _ENTRIES.validate_json(path.read_text())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ValueError(f"{path}: {where}: {first['msg']}; expected image repository -> list of words") from error
-    return {name: each if isinstance(each, Program) else Program(each) for name, each in entries.items()}
+    """Read a file that :func:`write_programs` wrote."""
+    return _PROGRAMS.validate_json(path.read_bytes())
 
 
-def write_programs(path: Path, programs: Mapping[str, Program]) -> None:
-    """Write a mapping file that `read_programs` reads; a node that runs takes it at the next start of a container."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({name: asdict(each) for name, each in programs.items()}, indent=2) + "\n")
-    fresh.replace(path)
+def write_programs(path: Path, programs: dict[str, Program]) -> None:
+    """Replace the file in one step. A node reads it whenever it starts a container."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(_PROGRAMS.dump_json(programs, indent=2))
+    partial.replace(path)

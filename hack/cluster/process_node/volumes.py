@@ -1,153 +1,120 @@
-"""Volumes of one pod on disk: fetches what they show, writes it, and keeps it fresh while the pod lives."""
+"""The volumes of one pod, as folders."""
 
-import asyncio
-import base64
-import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from time import monotonic
-from typing import NamedTuple
 
-from cluster.process_node.client import ApiClient, ApiError
-from cluster.process_node.environment import Source, Sources
-from cluster.process_node.layout import PodFolder
-from cluster.process_node.payloads import (
-    TokenSpec,
-    VolumeError,
-    build_payload,
-    sources_of_volumes,
-    token_specs,
-    write_payload,
-)
-from cluster.process_node.podspec import Json, Pod
+from cluster.process_node.client import ApiClient, Json
+from cluster.process_node.environment import ConfigError, field_value, read_data
+from cluster.process_node.pods import Pod
 
-SERVICE_ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
-
-_RENEW_AFTER = 0.8
-"""Share of a token's life after which it is renewed, as a kubelet does."""
-
-
-class _Token(NamedTuple):
-    text: str
-    renew_at: float
+_TOKEN_SECONDS = 3600
 
 
 class PodVolumes:
-    """The volumes of one pod. `prepare` again to refresh them: files change only where their content has."""
+    """The volumes of one pod.
 
-    def __init__(
-        self,
-        client: ApiClient,
-        folder: PodFolder,
-        allocatable: Mapping[str, str],
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
+    Parameters
+    ----------
+    folder
+        Where the folders of the pod's own volumes are.
+    claims
+        Where the folders of persistent volumes are; they outlive the pod.
+    """
+
+    def __init__(self, client: ApiClient, folder: Path, claims: Path) -> None:
         self._client = client
-        self._clock = clock
         self._folder = folder
-        self._allocatable = allocatable
-        self._tokens: dict[TokenSpec, _Token] = {}
+        self._claims = claims
 
     async def prepare(self, pod: Pod) -> dict[str, Path]:
-        """Bring all volumes up to date; returns the folder of each by its name.
+        """Write the files of all volumes, with new tokens; return the folder of each volume by its name.
 
         Raises
         ------
-        VolumeError
-            One of them cannot be shown now; the message says which and why.
+        ConfigError
+            If an object or key does not exist, a claim is not bound, or a kind of volume is not supported.
+        ApiError
+            If the API server does not respond or refuses a request.
         """
-        try:
-            sources = await fetch_sources(self._client, pod.namespace, sources_of_volumes(pod))
-            tokens = {wanted: await self._token(pod, wanted) for wanted in token_specs(pod)}
-            return {volume["name"]: await self._show(pod, volume, sources, tokens) for volume in pod.volumes}
-        except ApiError as error:
-            raise VolumeError(str(error)) from error
+        return {volume["name"]: await self._prepare(pod, volume) for volume in pod.spec.volumes}
 
-    async def _show(self, pod: Pod, volume: Json, sources: Sources, tokens: Mapping[TokenSpec, str]) -> Path:
-        payload = build_payload(pod, volume, sources, tokens, self._allocatable)
-        folder = self._folder.volume(volume["name"])
+    async def _prepare(self, pod: Pod, volume: Json) -> Path:
+        name = str(volume["name"])
+        folder = self._folder / name
+        folder.mkdir(parents=True, exist_ok=True)
         match volume:
-            case {"hostPath": reference}:
-                return _host_path(volume["name"], reference)
-            case {"persistentVolumeClaim": reference}:
-                return await self._claim(pod, reference["claimName"])
-            case _:
-                write_payload(folder, payload) if payload is not None else folder.mkdir(parents=True, exist_ok=True)
+            case {"emptyDir": _}:
                 return folder
-
-    async def _token(self, pod: Pod, wanted: TokenSpec) -> str:
-        held = self._tokens.get(wanted)
-        if held is None or self._clock() >= held.renew_at:
-            owner = {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}
-            spec: Json = {"expirationSeconds": wanted.seconds, "boundObjectRef": owner}
-            if wanted.audience:
-                spec["audiences"] = [wanted.audience]
-            request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-            path = f"/api/v1/namespaces/{pod.namespace}/serviceaccounts/{pod.service_account}/token"
-            response = await self._client.create(path, request)
-            held = _Token(response["status"]["token"], self._clock() + _RENEW_AFTER * wanted.seconds)
-            self._tokens[wanted] = held
-        return held.text
+            case {"persistentVolumeClaim": {"claimName": claim}}:
+                return await self._claim(pod, claim)
+            case {"secret": {"secretName": secret, **rest}}:
+                parts: list[Json] = [{"secret": {"name": secret, **rest}}]
+            case {"configMap": reference}:
+                parts = [{"configMap": reference}]
+            case {"projected": {"sources": sources}}:
+                parts = sources
+            case _:
+                kinds = ", ".join(volume.keys() - {"name"})
+                raise ConfigError(f"volume {name!r}: a process node does not support {kinds} volumes")
+        try:
+            for part in parts:
+                for path, content in (await self._files(pod, part)).items():
+                    _write(folder / path, content)
+        except ConfigError as error:
+            raise ConfigError(f"volume {name!r}: {error}") from error
+        return folder
 
     async def _claim(self, pod: Pod, name: str) -> Path:
         claim = await self._client.get(f"/api/v1/namespaces/{pod.namespace}/persistentvolumeclaims/{name}")
-        volume_name = claim["spec"].get("volumeName")
-        if not volume_name or claim.get("status", {}).get("phase") != "Bound":
-            raise VolumeError(f"claim {name!r} is not bound to a volume yet")
-        volume = await self._client.get(f"/api/v1/persistentvolumes/{volume_name}")
-        if "hostPath" not in volume["spec"]:
-            raise VolumeError(
-                f"claim {name!r}: volume {volume_name!r} is no hostPath volume; a process node offers no other"
-            )
-        return _host_path(name, volume["spec"]["hostPath"])
+        volume = str(claim["spec"].get("volumeName", ""))
+        if not volume:
+            raise ConfigError(f"PersistentVolumeClaim {name!r} is not bound to a volume")
+        folder = self._claims / volume
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    async def _files(self, pod: Pod, part: Json) -> dict[str, bytes]:
+        """Return the files of one source of a projected volume."""
+        match part:
+            case {"secret": reference}:
+                return await self._keys(pod, "Secret", reference)
+            case {"configMap": reference}:
+                return await self._keys(pod, "ConfigMap", reference)
+            case {"downwardAPI": {"items": items}}:
+                fields = {item["path"]: item.get("fieldRef", {}).get("fieldPath", "none") for item in items}
+                return {path: field_value(pod, field).encode() for path, field in fields.items()}
+            case {"serviceAccountToken": reference}:
+                return {reference["path"]: await self._token(pod, reference)}
+            case _:
+                raise ConfigError(f"a process node does not support the source {', '.join(part)}")
+
+    async def _keys(self, pod: Pod, kind: str, reference: Json) -> dict[str, bytes]:
+        optional = bool(reference.get("optional"))
+        data = await read_data(self._client, pod, kind, reference["name"], optional=optional)
+        if "items" not in reference:
+            return data
+        files = {}
+        for item in reference["items"]:
+            if item["key"] in data:
+                files[item["path"]] = data[item["key"]]
+            elif not optional:
+                raise ConfigError(f"{kind} {reference['name']!r} has no key {item['key']!r}")
+        return files
+
+    async def _token(self, pod: Pod, reference: Json) -> bytes:
+        """Request a token that is bound to the pod."""
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}
+        seconds = reference.get("expirationSeconds", _TOKEN_SECONDS)
+        spec: Json = {"expirationSeconds": seconds, "boundObjectRef": owner}
+        if audience := reference.get("audience"):
+            spec["audiences"] = [audience]
+        path = f"/api/v1/namespaces/{pod.namespace}/serviceaccounts/{pod.spec.service_account_name}/token"
+        response = await self._client.create(path, {"spec": spec})
+        return str(response["status"]["token"]).encode()
 
 
-def _host_path(name: str, reference: Json) -> Path:
-    path = Path(reference["path"])
-    if reference.get("type") == "DirectoryOrCreate":
-        path.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        raise VolumeError(f"volume {name!r}: path {path} does not exist on this machine")
-    return path
-
-
-async def fetch_sources(client: ApiClient, namespace: str, wanted: set[Source]) -> Sources:
-    """Fetch ConfigMaps and Secrets; one that does not exist is None.
-
-    Raises
-    ------
-    ApiError
-        The API server refuses: right after binding it may not know yet that this node may read them.
-    """
-    ordered = sorted(wanted)
-    contents = await asyncio.gather(*(_fetch(client, namespace, source) for source in ordered))
-    return dict(zip(ordered, contents, strict=True))
-
-
-async def _fetch(client: ApiClient, namespace: str, source: Source) -> Mapping[str, bytes] | None:
-    kind = "configmaps" if source.kind == "ConfigMap" else "secrets"
-    found = await client.find(f"/api/v1/namespaces/{namespace}/{kind}/{source.name}")
-    if found is None:
-        return None
-    if source.kind == "Secret":
-        return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
-    binary = {key: base64.b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
-    return binary | {key: value.encode() for key, value in (found.get("data") or {}).items()}
-
-
-def write_kubeconfig(file: Path, server: str, service_account: Path, namespace: str) -> None:
-    """Write a kubeconfig of the pod's token: the fixed path where client libraries look for it cannot exist here."""
-    cluster = {"server": server, "certificate-authority": str(service_account / "ca.crt")}
-    token = service_account / "token"
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "pod", "cluster": cluster}],
-        "users": [{"name": "pod", "user": {"token": token.read_text(), "tokenFile": str(token)}}],
-        "contexts": [{"name": "pod", "context": {"cluster": "pod", "user": "pod", "namespace": namespace}}],
-        "current-context": "pod",
-    }
-    fresh = file.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(json.dumps(content))
-    fresh.replace(file)
+def _write(file: Path, content: bytes) -> None:
+    """Replace a file in one step, so that a reader never sees a part of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(file)

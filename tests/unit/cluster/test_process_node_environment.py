@@ -1,49 +1,48 @@
-"""Environment of a container, image mapping, and paths: the pure parts of the process node."""
+"""Environment, volumes, paths and programs of the process node."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.process_node.environment import (
-    ConfigError,
-    Source,
-    build_environment,
-    expand,
-    field_value,
-    parse_quantity,
-    resource_value,
-    sources_of,
-)
-from cluster.process_node.mounts import MountError, PathMap, link_mounts
-from cluster.process_node.podspec import Mount, Pod, read_pod
-from cluster.process_node.programs import (
-    ImageUnknownError,
-    Program,
-    command_line,
-    find_program,
-    read_programs,
-    repository,
-    write_programs,
-)
+from cluster.process_node.client import ApiClient, ApiError, Json
+from cluster.process_node.environment import ConfigError, build_environment, expand
+from cluster.process_node.paths import ContainerPaths
+from cluster.process_node.pods import Container, Pod
+from cluster.process_node.programs import ImageUnknownError, Program, find_program, read_programs, write_programs
+from cluster.process_node.volumes import PodVolumes
 
 
-def pod_with(container: dict[str, Any] | None = None, **spec: Any) -> Pod:
-    metadata = {
-        "namespace": "team",
-        "name": "job-1-abc",
-        "uid": "u-1",
-        "labels": {"app": "x"},
-        "annotations": {"a/b": 'say "hi"'},
-    }
+class FakeApi(ApiClient):
+    """Holds Secrets and ConfigMaps of namespace ns, and one bound claim."""
+
+    def __init__(self, **objects: Json) -> None:
+        self.objects = objects
+
+    async def get(self, path: str) -> Json:
+        kind, name = path.removeprefix("/api/v1/namespaces/ns/").split("/")
+        if name not in self.objects:
+            raise ApiError(404, f"{kind} {name} not found")
+        return self.objects[name]
+
+    async def create(self, path: str, body: Json) -> Json:
+        return {"status": {"token": f"{path} {body['spec']['audiences']}"}}
+
+
+def config_map(**data: str) -> Json:
+    return {"data": data}
+
+
+def secret(**data: bytes) -> Json:
+    return {"data": {key: base64.b64encode(value).decode() for key, value in data.items()}}
+
+
+def pod_with(container: Json | None = None, **spec: Any) -> Pod:
+    labels, annotations = {"app": "x"}, {"trainyard.dev/config": "{}"}
+    metadata = {"namespace": "ns", "name": "job-1", "uid": "u-1", "labels": labels, "annotations": annotations}
     main = {"name": "main", "image": "trainer:1", **(container or {})}
-    return read_pod(
-        {
-            "metadata": metadata,
-            "spec": {"nodeName": "n1", "serviceAccountName": "sa", "containers": [main], **spec},
-            "status": {"podIP": "127.64.1.5", "hostIP": "127.64.0.1"},
-        }
-    )
+    return Pod.read({"metadata": metadata, "spec": {"containers": [main], **spec}}, "127.64.1.5")
 
 
 @pytest.mark.parametrize(
@@ -61,130 +60,128 @@ def test_expansion_is_that_of_kubernetes(text: str, expected: str) -> None:
     assert expand(text, {"A": "1"}) == expected
 
 
-def environment(container: dict[str, Any], sources: dict[Source, Any] | None = None) -> dict[str, str]:
-    pod = pod_with(container)
-    return build_environment(pod, pod.containers[0], sources or {}, {"BASE": "b"}, {"cpu": "2", "memory": "4Gi"})
+async def environment(api: FakeApi, *env: Json) -> dict[str, str]:
+    pod = pod_with({"env": env})
+    return await build_environment(api, pod, pod.spec.containers[0], {"BASE": "b"})
 
 
-def test_every_origin_of_a_variable() -> None:
-    container = {
-        "resources": {"limits": {"memory": "1Gi", "cpu": "1500m"}},
-        "envFrom": [
-            {"prefix": "P_", "configMapRef": {"name": "cm"}},
-            {"secretRef": {"name": "none", "optional": True}},
-        ],
-        "env": [
-            {"name": "PLAIN", "value": "$(BASE)-$(P_k)"},
-            {"name": "EMPTY"},
-            {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-            {"name": "LABEL", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['app']"}}},
-            {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-            {"name": "SA", "valueFrom": {"fieldRef": {"fieldPath": "spec.serviceAccountName"}}},
-            {"name": "MIB", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}},
-            {"name": "CPUS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
-            {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "password"}}},
-            {"name": "ABSENT", "valueFrom": {"secretKeyRef": {"name": "s", "key": "no", "optional": True}}},
-        ],
-    }
-    sources = {
-        Source("ConfigMap", "cm"): {"k": b"v"},
-        Source("Secret", "s"): {"password": b"p w"},
-        Source("Secret", "none"): None,
-    }
-    assert environment(container, sources) == {
-        "BASE": "b", "P_k": "v", "PLAIN": "b-v", "EMPTY": "", "NAME": "job-1-abc", "LABEL": "x", "IP": "127.64.1.5",
-        "SA": "sa", "MIB": "1024", "CPUS": "2", "SECRET": "p w",
+def taken_from(**source: Json) -> Json:
+    return {"name": "X", "valueFrom": source}
+
+
+async def test_every_source_of_a_variable() -> None:
+    api = FakeApi(cm=config_map(k="v"), s=secret(password=b"p w"))
+    env = [
+        {"name": "PLAIN", "value": "$(BASE)-$(UNKNOWN)"},
+        {"name": "EMPTY"},
+        {"name": "NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "LABEL", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['app']"}}},
+        {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": "CONFIG", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "k"}}},
+        {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "password"}}},
+        {"name": "ABSENT", "valueFrom": {"secretKeyRef": {"name": "s", "key": "no", "optional": True}}},
+        {"name": "NOWHERE", "valueFrom": {"secretKeyRef": {"name": "none", "key": "no", "optional": True}}},
+    ]
+    assert await environment(api, *env) == {
+        "BASE": "b", "PLAIN": "b-$(UNKNOWN)", "EMPTY": "", "NAME": "job-1", "LABEL": "x", "IP": "127.64.1.5",
+        "CONFIG": "v", "SECRET": "p w",
     }  # fmt: skip
-    assert sources_of(pod_with(container).containers[0]) == set(sources)
 
 
 @pytest.mark.parametrize(
-    ("value_from", "said"),
+    ("source", "message"),
     [
-        ({"secretKeyRef": {"name": "s", "key": "k"}}, "secret 's' not found"),
-        ({"configMapKeyRef": {"name": "cm", "key": "k"}}, "couldn't find key 'k' in ConfigMap 'cm'"),
+        ({"secretKeyRef": {"name": "none", "key": "k"}}, "Secret 'none' not found in namespace 'ns'"),
+        ({"configMapKeyRef": {"name": "cm", "key": "k"}}, "ConfigMap 'cm' has no key 'k'"),
+        ({"secretKeyRef": {"name": "s", "key": "binary"}}, "Secret 's': key 'binary' is not UTF-8"),
         ({"fieldRef": {"fieldPath": "spec.hostNetwork"}}, "spec.hostNetwork"),
-        ({"resourceFieldRef": {"resource": "limits.cpu", "containerName": "other"}}, "'other'"),
-        ({"fileKeyRef": {"path": "x"}}, "does not offer fileKeyRef"),
+        ({"resourceFieldRef": {"resource": "limits.cpu"}}, "resourceFieldRef"),
     ],
 )
-def test_what_cannot_be_resolved_is_named(value_from: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
-        environment({"env": [{"name": "X", "valueFrom": value_from}]}, {Source("ConfigMap", "cm"): {}})
+async def test_a_variable_without_a_value_is_named(source: Json, message: str) -> None:
+    api = FakeApi(cm=config_map(), s=secret(binary=b"\xff\xfe"))
+    with pytest.raises(ConfigError, match=message):
+        await environment(api, taken_from(**source))
 
 
-def test_binary_data_is_no_variable() -> None:
-    container = {"env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}
-    with pytest.raises(ConfigError, match="key 'k' is no text"):
-        environment(container, {Source("Secret", "s"): {"k": b"\xff\xfe"}})
-
-
-def test_annotations_as_a_file_are_quoted() -> None:
-    assert field_value(pod_with(), "metadata.annotations") == r'a/b="say \"hi\""'
-
-
-def test_missing_limit_is_the_nodes_share() -> None:
-    assert resource_value(pod_with(), {"resource": "limits.cpu"}, {"cpu": "2"}, "main") == "2"
-    assert resource_value(pod_with(), {"resource": "requests.cpu"}, {"cpu": "2"}, "main") == "0"
+async def test_every_kind_of_volume(tmp_path: Path) -> None:
+    item = {"path": "config.json", "fieldRef": {"fieldPath": "metadata.annotations['trainyard.dev/config']"}}
+    sources = [
+        {"serviceAccountToken": {"path": "token", "audience": "job-1"}},
+        {"downwardAPI": {"items": [item]}},
+        {"configMap": {"name": "cm", "items": [{"key": "k", "path": "sub/k"}]}},
+        {"secret": {"name": "none", "optional": True}},
+    ]
+    volumes = [
+        {"name": "run", "projected": {"sources": sources}},
+        {"name": "work", "emptyDir": {}},
+        {"name": "keys", "secret": {"secretName": "s", "defaultMode": 0o440}},
+        {"name": "all", "configMap": {"name": "cm"}},
+        {"name": "data", "persistentVolumeClaim": {"claimName": "claim"}},
+    ]
+    api = FakeApi(cm=config_map(k="v", other=""), s=secret(password=b"p w"), claim={"spec": {"volumeName": "volume-1"}})
+    folders = await PodVolumes(api, tmp_path / "own", tmp_path / "claims").prepare(pod_with(volumes=volumes))
+    files = {
+        name: {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+        for name, folder in folders.items()
+    }
+    token = "/api/v1/namespaces/ns/serviceaccounts/default/token ['job-1']"
+    assert files == {
+        "run": {"token": token, "config.json": "{}", "sub/k": "v"},
+        "work": {},
+        "keys": {"password": "p w"},
+        "all": {"k": "v", "other": ""},
+        "data": {},
+    }
+    assert folders["data"] == tmp_path / "claims/volume-1"
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("100m", "0.1"), ("1Gi", "1073741824"), ("2", "2"), ("1e3", "1000"), ("1.5k", "1500")]
-)
-def test_quantities(text: str, value: str) -> None:
-    assert str(parse_quantity(text).normalize()).replace("E+", "e") in {value, f"{float(value):g}"} or parse_quantity(
-        text
-    ) == int(value)
-
-
-def test_no_quantity() -> None:
-    with pytest.raises(ConfigError, match="'lots' is no quantity"):
-        parse_quantity("lots")
-
-
-@pytest.mark.parametrize(
-    ("image", "expected"),
+    ("volume", "message"),
     [
-        ("trainer", "trainer"),
-        ("trainer:1", "trainer"),
-        ("ghcr.io/acme/trainer:1.2@sha256:abc", "acme/trainer"),
-        ("localhost:5000/trainer:dev", "trainer"),
-        ("localhost/trainer", "trainer"),
-        ("acme/trainer", "acme/trainer"),
+        ({"configMap": {"name": "none"}}, "volume 'v': ConfigMap 'none' not found"),
+        ({"secret": {"secretName": "s", "items": [{"key": "no", "path": "p"}]}}, "Secret 's' has no key 'no'"),
+        ({"persistentVolumeClaim": {"claimName": "new"}}, "PersistentVolumeClaim 'new' is not bound"),
+        ({"nfs": {"server": "x"}}, "does not support nfs volumes"),
+        ({"projected": {"sources": [{"podCertificate": {}}]}}, "podCertificate"),
     ],
 )
-def test_repository_of_an_image(image: str, expected: str) -> None:
-    assert repository(image) == expected
+async def test_a_volume_without_content_is_named(volume: Json, message: str, tmp_path: Path) -> None:
+    api = FakeApi(s=secret(), new={"spec": {}})
+    with pytest.raises(ConfigError, match=message):
+        await PodVolumes(api, tmp_path, tmp_path).prepare(pod_with(volumes=[{"name": "v", **volume}]))
 
 
-def test_unknown_image_says_what_is_known() -> None:
+def test_an_unknown_image_names_the_known_ones() -> None:
     programs = {"trainer": Program(("/bin/t",))}
-    assert find_program(programs, "ghcr.io/acme/trainer:1") is programs["trainer"]
-    with pytest.raises(ImageUnknownError, match=r"'nginx'.*known: trainer"):
+    for image in ("trainer", "ghcr.io/acme/trainer:1.2@sha256:abc", "localhost:5000/trainer:dev"):
+        assert find_program(programs, image) is programs["trainer"]
+    with pytest.raises(ImageUnknownError, match=r"'nginx:1'.*known: trainer"):
         find_program(programs, "nginx:1")
 
 
-def test_command_and_args_override_as_in_kubernetes() -> None:
-    program = Program(("/bin/t",), ("--default",))
-    both = pod_with({"command": ["c"], "args": ["a"]}).containers[0]
-    assert command_line(program, both) == ("c", "a")
-    assert command_line(program, pod_with({"command": ["c"]}).containers[0]) == ("c",)
-    assert command_line(program, pod_with({"args": ["a"]}).containers[0]) == ("/bin/t", "a")
-    assert command_line(program, pod_with().containers[0]) == ("/bin/t", "--default")
-    assert command_line(Program(("/bin/t",), keeps_entrypoint=True), both) == ("/bin/t", "a")
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"command": ["c"], "args": ["a"]}, ("c", "a")),
+        ({"command": ["c"]}, ("c",)),
+        ({"args": ["a"]}, ("/bin/t", "a")),
+        ({}, ("/bin/t",)),
+    ],
+)
+def test_command_and_args_override_as_in_kubernetes(fields: Json, expected: tuple[str, ...]) -> None:
+    assert Program(("/bin/t",)).command_line(pod_with(fields).spec.containers[0]) == expected
 
 
-def test_program_file_round_trip_and_refusals(tmp_path: Path) -> None:
-    file = tmp_path / "programs.json"
-    programs = {"t": Program(("/bin/t", "x"), ("a",), {"K": "v"}, keeps_entrypoint=True)}
-    write_programs(file, programs)
-    assert read_programs(file) == programs
-    file.write_text('{"t": ["/bin/t"]}')
-    assert read_programs(file) == {"t": Program(("/bin/t",))}
-    for wrong in ('{"t": 5}', "[]", "{", '{"t": {"arguments": []}}'):
-        file.write_text(wrong)
-        with pytest.raises(ValueError, match=r"programs\.json"):
-            read_programs(file)
+def test_the_file_of_programs_can_be_read_again(tmp_path: Path) -> None:
+    programs = {"t": Program(("/bin/t", "x"), {"K": "v"})}
+    write_programs(tmp_path / "programs.json", programs)
+    assert read_programs(tmp_path / "programs.json") == programs
+
+
+def paths(rootfs: Path, *mounts: tuple[str, ...]) -> ContainerPaths:
+    fields = [dict(zip(("name", "mountPath", "subPath"), mount, strict=False)) for mount in mounts]
+    return ContainerPaths(rootfs, Container.model_validate({"name": "c", "image": "i", "volumeMounts": fields}))
 
 
 @pytest.mark.parametrize(
@@ -204,8 +201,8 @@ def test_program_file_round_trip_and_refusals(tmp_path: Path) -> None:
     ],
 )
 def test_only_paths_of_mounts_are_rewritten(value: str, moved: bool) -> None:
-    paths = PathMap(Path("/pods/1/rootfs"), ("/data/", "/var/run/trainyard"), "/dev/termination-log")
-    assert paths.rewrite(value) == (f"/pods/1/rootfs{value}" if moved else value)
+    rewriter = paths(Path("/pods/1/rootfs"), ("d", "/data/"), ("r", "/var/run/trainyard"))
+    assert rewriter.rewrite(value) == (f"/pods/1/rootfs{value}" if moved else value)
 
 
 def test_mounts_nest_and_can_be_repeated(tmp_path: Path) -> None:
@@ -213,15 +210,9 @@ def test_mounts_nest_and_can_be_repeated(tmp_path: Path) -> None:
     outer.mkdir()
     inner.mkdir()
     (inner / "key").write_text("v")
-    mounts = (
-        Mount("inner", "/a/b"),
-        Mount("outer", "/a"),
-        Mount("inner", "/file", "key"),
-        Mount("outer", "/sub", "s/t"),
-    )
-    subs = {"/file": "key", "/sub": "s/t"}
+    mounts = paths(rootfs, ("inner", "/a/b"), ("outer", "/a"), ("inner", "/file", "key"), ("outer", "/sub", "s/t"))
     for _ in range(2):
-        link_mounts(rootfs, mounts, {"outer": outer, "inner": inner}, subs)
+        mounts.link_mounts({"outer": outer, "inner": inner})
     assert (rootfs / "a/b/key").read_text() == "v"
     assert (rootfs / "file").read_text() == "v"
     (rootfs / "sub/x").write_text("1")
@@ -229,5 +220,5 @@ def test_mounts_nest_and_can_be_repeated(tmp_path: Path) -> None:
 
 
 def test_a_mount_over_everything_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MountError, match="mounted at '/'"):
-        link_mounts(tmp_path, (Mount("v", "/"),), {"v": tmp_path}, {})
+    with pytest.raises(ConfigError, match="mounted at '/'"):
+        paths(tmp_path, ("v", "/")).link_mounts({"v": tmp_path})

@@ -1,20 +1,15 @@
-"""Life of a whole pod against a pretended API server, with real processes."""
+"""Life of a whole pod with a fake API server and real processes."""
 
 import asyncio
-import base64
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.process_node.client import STRATEGIC_MERGE, Access, ApiClient, ApiError
+from cluster.process_node.client import ApiClient, ApiError, Json
 from cluster.process_node.container import Timing
-from cluster.process_node.events import EventRecorder
-from cluster.process_node.layout import NodeFolder, PodFolder
-from cluster.process_node.pod import NodeFacts, PodRunner, PodSlot
-from cluster.process_node.podspec import Json, read_pod
+from cluster.process_node.pod import NodeFacts, PodRunner
 from cluster.process_node.programs import Program, write_programs
-from cluster.process_node.volumes import PodVolumes, write_kubeconfig
 from tests.unit.cluster.waiting import until
 
 
@@ -24,35 +19,27 @@ class FakeApi(ApiClient):
     def __init__(self, objects: dict[str, Json] | None = None) -> None:
         self.objects = objects or {}
         self.statuses: list[Json] = []
-        self.events: list[Json] = []
         self.tokens: list[Json] = []
-        self.deleted: list[tuple[str, Json | None]] = []
-
-    @property
-    def access(self) -> Access:
-        return Access("https://127.0.0.1:6443", Path("ca"), Path("crt"), Path("key"))
+        self.deleted: list[tuple[str, Json]] = []
 
     async def get(self, path: str) -> Json:
         if path not in self.objects:
             raise ApiError(404, f"{path} not found")
         return self.objects[path]
 
-    async def find(self, path: str) -> Json | None:
-        return self.objects.get(path)
-
-    async def create(self, path: str, body: Json) -> Json:
-        if path.endswith("/events"):
-            self.events.append(body)
-            return body
+    async def create(self, _path: str, body: Json) -> Json:
         self.tokens.append(body["spec"])
         return {"status": {"token": f"token-{len(self.tokens)}"}}
 
-    async def patch(self, _path: str, body: Json, _kind: str = STRATEGIC_MERGE) -> Json:
+    async def patch(self, _path: str, body: Json) -> Json:
         self.statuses.append(body["status"])
         return body
 
-    async def delete(self, path: str, body: Json | None = None) -> None:
-        self.deleted.append((path, body))
+    async def delete(self, path: str, options: Json) -> None:
+        self.deleted.append((path, options))
+
+    def phases(self) -> list[str]:
+        return [each["phase"] for each in self.statuses]
 
 
 def raw_pod(script: str, **spec: Any) -> Json:
@@ -61,57 +48,75 @@ def raw_pod(script: str, **spec: Any) -> Json:
     return {"metadata": {"namespace": "n", "name": "p", "uid": "a-b-c"}, "spec": body}
 
 
+def deleted(raw: Json) -> Json:
+    times = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 0}
+    return {**raw, "metadata": {**raw["metadata"], **times}}
+
+
 @pytest.fixture
 def facts(tmp_path: Path) -> NodeFacts:
     programs = tmp_path / "programs.json"
     write_programs(programs, {"sh": Program(("/bin/sh",))})
-    timing = Timing(retry_first=0.01, retry_limit=0.02, restart_first=0.01)
-    return NodeFacts("n1", "127.64.0.1", NodeFolder(tmp_path), programs, "/usr/bin:/bin", {"cpu": "2"}, timing)
+    timing = Timing(retry=0.01, first_restart=0.01, refresh=0.05)
+    return NodeFacts("n1", "https://127.0.0.1:6443", "127.64.0.1", tmp_path, programs, "/usr/bin:/bin", timing)
 
 
-def runner_of(facts: NodeFacts, api: FakeApi, raw: Json, address: PodSlot | None = None) -> PodRunner:
-    return PodRunner(facts, api, EventRecorder(api, "n1"), raw, address or PodSlot("127.64.1.1"))
+def runner_of(facts: NodeFacts, api: FakeApi, raw: Json) -> PodRunner:
+    return PodRunner(facts, api, raw, "127.64.1.1")
+
+
+async def run(facts: NodeFacts, api: FakeApi, raw: Json) -> PodRunner:
+    """Run a pod until its last status is written, then let its object go."""
+    runner = runner_of(facts, api, raw)
+    life = asyncio.create_task(runner.run())
+    await until("the end of the pod", lambda: bool(api.phases()) and api.phases()[-1] in {"Succeeded", "Failed"})
+    runner.vanish()
+    await life
+    return runner
+
+
+def output(facts: NodeFacts) -> str:
+    return (facts.pod_folder("a-b-c") / "c/log").read_text()
 
 
 async def test_phases_are_written_once_each(facts: NodeFacts) -> None:
     api = FakeApi()
-    await runner_of(facts, api, raw_pod("sleep 0.1; exit 65")).run()
-    assert [each["phase"] for each in api.statuses] == ["Pending", "Running", "Failed"]
+    await run(facts, api, raw_pod("sleep 0.1; exit 65"))
+    assert api.phases() == ["Pending", "Running", "Failed"]
     assert all(each["podIP"] == "127.64.1.1" for each in api.statuses)
 
 
 @pytest.mark.parametrize(
     ("own", "seen"), [([], "127.64.1.1:80"), ([{"name": "WHERE", "value": ":80"}], ":80")], ids=["of program", "of pod"]
 )
-async def test_a_program_is_told_the_address_of_its_pod(facts: NodeFacts, own: list[Json], seen: str) -> None:
-    write_programs(facts.programs, {"sh": Program(("/bin/sh",), env={"WHERE": "$(POD_IP):80"})})
-    await runner_of(facts, FakeApi(), raw_pod('printf %s "$WHERE"', container={"env": own})).run()
-    assert facts.folder.pod("a-b-c").container("c").log(0).read_text() == seen
+async def test_a_program_gets_the_address_of_its_pod(facts: NodeFacts, own: list[Json], seen: str) -> None:
+    write_programs(facts.programs, {"sh": Program(("/bin/sh",), {"WHERE": "$(POD_IP):80"})})
+    await run(facts, FakeApi(), raw_pod('printf %s "$WHERE"', container={"env": own}))
+    assert output(facts) == seen
 
 
 class SlowApi(FakeApi):
-    """Answers the first write once its pod has ended."""
+    """Does not finish the first write before it is released."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ended = asyncio.Event()
+        self.released = asyncio.Event()
 
-    async def patch(self, path: str, body: Json, kind: str = STRATEGIC_MERGE) -> Json:
+    async def patch(self, path: str, body: Json) -> Json:
         if not self.statuses:
-            await self.ended.wait()
-        return await super().patch(path, body, kind)
+            await self.released.wait()
+        return await super().patch(path, body)
 
 
 async def test_a_pod_that_ends_during_a_write_gets_another_one(facts: NodeFacts) -> None:
     api = SlowApi()
     runner = runner_of(facts, api, raw_pod("exit 0"))
     life = asyncio.create_task(runner.run())
-    await until("the end of its container", lambda: not runner.may_write("c"))
-    for _ in range(20):  # the pod follows its container within a few turns of the loop
-        await asyncio.sleep(0)
-    api.ended.set()
+    await until("the end of its container", lambda: not runner.may_log_more("c"))
+    api.released.set()
+    await until("the last status", lambda: api.phases()[-1:] == ["Succeeded"])
+    runner.vanish()
     await life
-    assert api.statuses[-1]["phase"] == "Succeeded"
 
 
 async def test_init_containers_run_in_order_and_stop_at_a_failure(facts: NodeFacts, tmp_path: Path) -> None:
@@ -119,72 +124,66 @@ async def test_init_containers_run_in_order_and_stop_at_a_failure(facts: NodeFac
         return {"name": name, "image": "sh", "args": ["-c", f"echo {name} >> {tmp_path}/order; exit {code}"]}
 
     api = FakeApi()
-    await runner_of(facts, api, raw_pod("exit 0", initContainers=[step("a", 0), step("b", 1), step("c0", 0)])).run()
+    await run(facts, api, raw_pod("exit 0", initContainers=[step("a", 0), step("b", 1), step("c0", 0)]))
     assert (tmp_path / "order").read_text() == "a\nb\n"
-    assert api.statuses[-1]["phase"] == "Failed"
+    assert api.phases()[-1] == "Failed"
 
 
-async def test_a_deadline_ends_the_pod(facts: NodeFacts) -> None:
-    api = FakeApi()
-    await runner_of(facts, api, raw_pod("sleep 3600", activeDeadlineSeconds=0)).run()
-    assert (api.statuses[-1]["phase"], api.statuses[-1]["reason"]) == ("Failed", "DeadlineExceeded")
-
-
-async def test_a_deletion_ends_the_pod_and_lets_it_go(facts: NodeFacts) -> None:
+async def test_a_deletion_ends_the_pod_and_removes_its_object(facts: NodeFacts) -> None:
     api = FakeApi()
     raw = raw_pod("sleep 3600", restartPolicy="Always")
     runner = runner_of(facts, api, raw)
     life = asyncio.create_task(runner.run())
-    await until("a running pod", lambda: bool(api.statuses) and api.statuses[-1]["phase"] == "Running")
-    raw["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 0}
-    runner.update(raw)
-    await life
-    assert api.statuses[-1]["phase"] == "Failed"
-    leave = asyncio.create_task(runner.leave())
+    await until("a running pod", lambda: api.phases()[-1:] == ["Running"])
+    runner.update(deleted(raw))
     await until("the removal", lambda: bool(api.deleted))
+    assert api.phases()[-1] == "Failed"
     assert api.deleted[0][1] == {"gracePeriodSeconds": 0, "preconditions": {"uid": "a-b-c"}}
-    assert not leave.done()
+    assert not life.done()
     runner.vanish()
-    await leave
+    await life
 
 
-async def test_a_vanished_pod_is_ended_without_a_word(facts: NodeFacts) -> None:
+async def test_a_pod_that_is_deleted_before_it_starts_fails(facts: NodeFacts) -> None:
+    api = FakeApi()
+    raw = raw_pod("", container={"image": "unknown"})
+    runner = runner_of(facts, api, raw)
+    life = asyncio.create_task(runner.run())
+    await until("the reason", lambda: "ErrImagePull" in str(api.statuses[-1:]))
+    runner.update(deleted(raw))
+    await until("the removal", lambda: bool(api.deleted))
+    assert api.statuses[-1]["containerStatuses"][0]["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
+    runner.vanish()
+    await life
+
+
+async def test_a_pod_whose_object_is_gone_ends_without_a_status(facts: NodeFacts) -> None:
     api = FakeApi()
     runner = runner_of(facts, api, raw_pod("sleep 3600"))
     life = asyncio.create_task(runner.run())
-    await until("a running pod", lambda: bool(api.statuses) and api.statuses[-1]["phase"] == "Running")
+    await until("a running pod", lambda: api.phases()[-1:] == ["Running"])
     runner.vanish()
     await life
-    assert api.statuses[-1]["phase"] == "Running"
+    assert api.phases()[-1] == "Running"
 
 
-async def test_an_address_is_waited_for(facts: NodeFacts) -> None:
-    api, ended = FakeApi(), asyncio.Event()
-    life = asyncio.create_task(runner_of(facts, api, raw_pod("exit 0"), PodSlot("127.64.1.1", ended)).run())
-    await until("the first status", lambda: bool(api.statuses))
-    assert api.statuses[-1]["phase"] == "Pending"
-    ended.set()
-    await life
-    assert api.statuses[-1]["phase"] == "Succeeded"
-
-
-async def test_a_missing_volume_source_is_told_and_waited_for(facts: NodeFacts) -> None:
+async def test_a_missing_volume_source_is_named_and_waited_for(facts: NodeFacts) -> None:
     api = FakeApi()
     mounts = {"volumeMounts": [{"name": "v", "mountPath": "/v"}], "env": [{"name": "V", "value": "/v/k"}]}
     raw = raw_pod('cat "$V"', volumes=[{"name": "v", "configMap": {"name": "cm"}}], container=mounts)
-    life = asyncio.create_task(runner_of(facts, api, raw).run())
-    await until("the event", lambda: bool(api.events))
-    assert api.events[0]["reason"] == "FailedMount"
-    assert "configmap 'cm' not found" in api.events[0]["message"]
-    data = base64.b64encode(b"late").decode()
-    api.objects["/api/v1/namespaces/n/configmaps/cm"] = {"binaryData": {"k": data}}
+    runner = runner_of(facts, api, raw)
+    life = asyncio.create_task(runner.run())
+    await until("the message", lambda: "ConfigMap 'cm' not found" in str(api.statuses[-1:]))
+    assert "CreateContainerConfigError" in str(api.statuses[-1])
+    api.objects["/api/v1/namespaces/n/configmaps/cm"] = {"data": {"k": "late"}}
+    await until("success", lambda: api.phases()[-1] == "Succeeded")
+    assert output(facts) == "late"
+    runner.vanish()
     await life
-    assert api.statuses[-1]["phase"] == "Succeeded"
-    assert facts.folder.pod("a-b-c").container("c").log(0).read_text() == "late"
 
 
 async def test_a_mount_over_the_nodes_own_folders_moves_none_of_them(facts: NodeFacts, tmp_path: Path) -> None:
-    """A checkout and the pods' folders may lie below /tmp, where pods like to mount an emptyDir."""
+    """A checkout and the pods' folders may be below /tmp, where pods often mount an emptyDir."""
     program = tmp_path / "program"
     program.write_text(f'#!/bin/sh\ntest -d "$TMPDIR" && test -d "$HOME" && echo "$GIVEN" > {tmp_path}/given\n')
     program.chmod(0o755)
@@ -195,41 +194,40 @@ async def test_a_mount_over_the_nodes_own_folders_moves_none_of_them(facts: Node
         "env": [{"name": "GIVEN", "value": f"{above}/file"}],
     }
     api = FakeApi()
-    await runner_of(facts, api, raw_pod("", volumes=[{"name": "v", "emptyDir": {}}], container=container)).run()
-    assert api.statuses[-1]["phase"] == "Succeeded", api.statuses[-1]
+    await run(facts, api, raw_pod("", volumes=[{"name": "v", "emptyDir": {}}], container=container))
+    assert api.phases()[-1] == "Succeeded", api.statuses[-1]
     assert (tmp_path / "given").read_text().endswith(f"/rootfs{above}/file\n")
 
 
-async def test_a_defect_of_the_node_becomes_the_pods_end(facts: NodeFacts) -> None:
+async def test_a_defect_of_the_node_fails_the_pod(facts: NodeFacts) -> None:
     api = FakeApi()
-    runner = runner_of(facts, api, raw_pod("sleep 3600"))
-    await runner.fail("a defect")
-    assert api.statuses[-1]["phase"] == "Failed"
-    assert (api.statuses[-1]["reason"], api.statuses[-1]["message"]) == ("ProcessNodeError", "a defect")
+    facts.programs.write_text("no JSON")
+    await run(facts, api, raw_pod("sleep 3600"))
+    assert api.phases()[-1] == "Failed"
+    assert api.statuses[-1]["reason"] == "ProcessNodeError"
 
 
-async def test_tokens_are_bound_to_the_pod_and_renewed_in_time(tmp_path: Path) -> None:
+async def test_what_a_node_does_not_support_is_named(facts: NodeFacts) -> None:
+    api = FakeApi()
+    fields = {"lifecycle": {"preStop": {}}, "readinessProbe": {"exec": {"command": ["true"]}}}
+    runner = runner_of(facts, api, raw_pod("", container=fields))
+    life = asyncio.create_task(runner.run())
+    expected = "does not support lifecycle, probes other than httpGet"
+    await until("the message", lambda: expected in str(api.statuses[-1:]))
+    runner.vanish()
+    await life
+
+
+async def test_tokens_are_bound_to_the_pod_and_renewed(facts: NodeFacts) -> None:
     token = {"serviceAccountToken": {"path": "token", "audience": "job", "expirationSeconds": 1000}}
-    pod = read_pod(raw_pod("", volumes=[{"name": "v", "projected": {"sources": [token]}}]))
-    api, now = FakeApi(), [0.0]
-    volumes = PodVolumes(api, PodFolder(tmp_path), {}, clock=lambda: now[0])
-
-    async def token_at(seconds: float) -> str:
-        now[0] = seconds
-        folders = await volumes.prepare(pod)
-        return (folders["v"] / "token").read_text()
-
-    assert [await token_at(each) for each in (0, 799, 800, 801)] == ["token-1", "token-1", "token-2", "token-2"]
+    api = FakeApi()
+    runner = runner_of(facts, api, raw_pod("sleep 3600", volumes=[{"name": "v", "projected": {"sources": [token]}}]))
+    life = asyncio.create_task(runner.run())
+    await until("a new token", lambda: len(api.tokens) > 1)
     assert api.tokens[0] == {
         "audiences": ["job"],
         "expirationSeconds": 1000,
         "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "a-b-c"},
     }
-
-
-def test_the_kubeconfig_of_a_pod_is_private(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("t")
-    file = tmp_path / "kubeconfig"
-    write_kubeconfig(file, "https://127.0.0.1:6443", tmp_path, "n")
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert '"token": "t"' in file.read_text()
+    runner.vanish()
+    await life
