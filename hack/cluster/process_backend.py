@@ -18,6 +18,7 @@ from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
 from cluster.process_node.addresses import node_addresses
 from cluster.process_node.leftovers import end_processes_of
 from cluster.process_node.programs import POD_IP_REFERENCE, Program, read_programs, write_programs
+from cluster.process_node.settings import NodeSettings
 from cluster.processes import ProcessTable, wait_for
 from cluster.state import forget
 from trainyard_api import meta
@@ -57,7 +58,10 @@ class ProcessBackend:
         node_folder(cluster).symlink_to(folder / "node")
         table = ProcessTable(folder)
         python_path = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
-        table.start(NODE_PROCESS, _node_command(cluster, plane), {"PYTHONPATH": python_path})
+        settings = folder / "node.json"
+        settings.write_text(_node_settings(cluster, plane).model_dump_json(indent=2))
+        command = (sys.executable, "-m", "cluster.process_node", str(settings))
+        table.start(NODE_PROCESS, command, {"PYTHONPATH": python_path})
         wait_for(
             "the node to take pods",
             lambda: _takes_pods(cluster),
@@ -120,24 +124,21 @@ def add_programs(cluster: Cluster, programs: dict[str, Program]) -> None:
     write_programs(file, read_programs(file) | programs)
 
 
-def _node_command(cluster: Cluster, plane: ControlPlane) -> list[str]:
+def _node_settings(cluster: Cluster, plane: ControlPlane) -> NodeSettings:
     name = node_name(cluster.name)
     identity = plane.authority.issue(
         "node", f"system:node:{name}", organization="system:nodes", names=node_addresses(), server=True
     )
-    search_path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
-    return [
-        sys.executable,
-        *("-m", "cluster.process_node"),
-        f"--name={name}",
-        f"--server={cluster.server}",
-        f"--ca={plane.authority.files.certificate}",
-        f"--certificate={identity.certificate}",
-        f"--key={identity.key}",
-        f"--folder={node_folder(cluster)}",
-        f"--programs={_programs_file(cluster)}",
-        f"--search-path={search_path}",
-    ]
+    return NodeSettings(
+        name=name,
+        server=cluster.server,
+        ca=plane.authority.files.certificate,
+        certificate=identity.certificate,
+        key=identity.key,
+        folder=node_folder(cluster),
+        programs=_programs_file(cluster),
+        search_path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+    )
 
 
 def _programs_file(cluster: Cluster) -> Path:

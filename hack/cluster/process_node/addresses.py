@@ -10,12 +10,10 @@ import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
+from cluster.model import ClusterError
+
 NODE_PORT = 21250
 _NETWORKS = range(64, 255)
-
-
-class NoNetworkError(Exception):
-    """All loopback networks are in use."""
 
 
 def node_addresses() -> tuple[str, ...]:
@@ -30,7 +28,7 @@ def pod_addresses(node_address: str) -> Iterator[str]:
 
 
 def claim_address() -> tuple[socket.socket, str]:
-    """Return the first free address of a node, and a socket that listens there. Raises :class:`NoNetworkError`."""
+    """Return the first free address of a node, and a socket that listens there. Raises :class:`ClusterError`."""
     for address in node_addresses():
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,7 +41,7 @@ def claim_address() -> tuple[socket.socket, str]:
                 raise
         else:
             return listener, address
-    raise NoNetworkError(
+    raise ClusterError(
         f"port {NODE_PORT} is in use on all addresses from {node_addresses()[0]} to {node_addresses()[-1]}: "
         "take down a cluster that you do not need"
     )

@@ -9,12 +9,12 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Self
 
 import aiohttp
+
+from cluster.process_node.settings import NodeSettings
 
 Json = dict[str, Any]
 
@@ -40,23 +40,6 @@ class ApiError(Exception):
         return 400 <= self.status < 500 and self.status != HTTPStatus.TOO_MANY_REQUESTS
 
 
-@dataclass(frozen=True)
-class Access:
-    """The address of the API server, and the client certificate of the node."""
-
-    server: str
-    ca: Path
-    certificate: Path
-    key: Path
-
-
-class Change(NamedTuple):
-    """One change of a watched collection."""
-
-    kind: Literal["SET", "DELETED"]
-    item: Json
-
-
 async def retry(what: str, call: Callable[[], Awaitable[object]]) -> None:
     """Repeat a request until the API server accepts it. A refused request is logged and not repeated."""
     while True:
@@ -74,11 +57,11 @@ async def retry(what: str, call: Callable[[], Awaitable[object]]) -> None:
 class ApiClient:
     """Requests to one API server. Use it as an asynchronous context manager."""
 
-    def __init__(self, access: Access) -> None:
-        context = ssl.create_default_context(cafile=str(access.ca))
-        context.load_cert_chain(access.certificate, access.key)
+    def __init__(self, settings: NodeSettings) -> None:
+        context = ssl.create_default_context(cafile=str(settings.ca))
+        context.load_cert_chain(settings.certificate, settings.key)
         self._session = aiohttp.ClientSession(
-            base_url=access.server,
+            base_url=settings.server,
             connector=aiohttp.TCPConnector(ssl=context),
             timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS),
             read_bufsize=_LINE_BYTES,
@@ -116,33 +99,8 @@ class ApiClient:
                     raise ApiError(response.status, _message(content))
                 return dict(json.loads(content))
 
-    async def follow(self, path: str, query: str) -> AsyncIterator[Change]:
-        """List a collection and watch it, without end.
-
-        When a watch ends, all objects are listed again. Objects that were deleted meanwhile are reported as deleted.
-        """
-        known: dict[str, Json] = {}
-        while True:
-            try:
-                listed = await self.get(f"{path}?{query}")
-                present = {item["metadata"]["uid"]: item for item in listed["items"]}
-                for uid in known.keys() - present.keys():
-                    yield Change("DELETED", known.pop(uid))
-                for uid, item in present.items():
-                    known[uid] = item
-                    yield Change("SET", item)
-                async for change in self._watch(path, query, listed["metadata"]["resourceVersion"]):
-                    uid = change.item["metadata"]["uid"]
-                    if change.kind == "DELETED":
-                        known.pop(uid, None)
-                    else:
-                        known[uid] = change.item
-                    yield change
-            except ApiError as error:
-                _log.warning("the watch of %s failed: %s", path, error)
-            await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _watch(self, path: str, query: str, version: str) -> AsyncIterator[Change]:
+    async def watch(self, path: str, query: str, version: str) -> AsyncIterator[tuple[str, Json]]:
+        """Yield the kind (such as DELETED) and the object of each change since a version, for some minutes."""
         options = f"watch=true&timeoutSeconds={_WATCH_SECONDS}&resourceVersion={version}"
         timeout = aiohttp.ClientTimeout(total=_WATCH_SECONDS + _REQUEST_SECONDS)
         with _as_api_error(path):
@@ -153,7 +111,7 @@ class ApiClient:
                     event = json.loads(line)
                     if event["type"] == "ERROR":
                         raise ApiError(event["object"].get("code", 0), event["object"].get("message", "it ended"))
-                    yield Change("DELETED" if event["type"] == "DELETED" else "SET", event["object"])
+                    yield event["type"], event["object"]
 
 
 @contextmanager

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cluster.process_node.client import ApiError
-from cluster.process_node.environment import ConfigError
 from cluster.process_node.local_process import LocalProcess
 from cluster.process_node.pods import Container, Probe
-from cluster.process_node.probes import ProbeTarget, verdict
+from cluster.process_node.probes import verdict
 from cluster.process_node.programs import ImageUnknownError
-from cluster.process_node.states import ContainerRecord, Running, Terminated, Waiting
+from cluster.process_node.settings import Timing
+from cluster.process_node.states import ContainerRecord, running, terminated, waiting
 
 _log = logging.getLogger(__name__)
 
@@ -22,16 +21,6 @@ START_ERROR_CODE = 128
 LOST_EXIT_CODE = 137
 MESSAGE_BYTES = 4096
 _LOG_MESSAGE_BYTES = 2048
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Intervals in seconds: between two tries to start, before restarts (as a kubelet), between updates of volumes."""
-
-    retry: float = 1
-    first_restart: float = 10
-    longest_restart: float = 300
-    refresh: float = 300
 
 
 @dataclass(frozen=True)
@@ -43,7 +32,7 @@ class Launch:
     folder: Path
     log: Path
     termination_file: Path
-    probe_target: ProbeTarget
+    address: str
 
 
 class ContainerRunner:
@@ -68,7 +57,7 @@ class ContainerRunner:
         changed: Callable[[], None],
         timing: Timing,
     ) -> None:
-        self.record = ContainerRecord(container.name, container.image, Waiting("ContainerCreating"))
+        self.record = ContainerRecord(container.name, container.image, waiting("ContainerCreating"))
         self._container = container
         self._restart_policy = restart_policy
         self._launch = launch
@@ -87,17 +76,17 @@ class ContainerRunner:
                 continue
             if self._stop.is_set():
                 break
-            ended = await self._run_once(launch)
-            if self._restart_policy == "Never" or (self._restart_policy == "OnFailure" and ended.exit_code == 0):
+            code = await self._run_once(launch)
+            if self._restart_policy == "Never" or (self._restart_policy == "OnFailure" and code == 0):
                 break
-            await self._back_off(ended)
-        now = datetime.now(UTC)
-        never_ran = Terminated(
-            LOST_EXIT_CODE, "ContainerStatusUnknown", "the pod ended before this container", now, now
-        )
+            await self._back_off()
         state = self.record.state
-        final = state if isinstance(state, Terminated) else self.record.last_state or never_ran
-        self._set(state=final, done=True)
+        if "waiting" in state:
+            message = "the pod ended before this container started"
+            state = self.record.last_state or terminated(
+                LOST_EXIT_CODE, "ContainerStatusUnknown", message, datetime.now(UTC)
+            )
+        self._set(state=state, done=True)
 
     async def stop(self, grace: float) -> None:
         """End the process: SIGTERM, and SIGKILL after ``grace`` seconds. It is not started again."""
@@ -110,13 +99,13 @@ class ContainerRunner:
         try:
             return await self._launch(self._container)
         except ImageUnknownError as error:
-            problem = Waiting("ErrImagePull", str(error))
-        except (ConfigError, ApiError, OSError) as error:
-            problem = Waiting("CreateContainerConfigError", str(error))
+            problem = waiting("ErrImagePull", str(error))
+        except Exception as error:  # noqa: BLE001 - show errors of this node, too, in the status of the pod
+            problem = waiting("CreateContainerConfigError", str(error) or type(error).__name__)
         self._set(state=problem)
         return None
 
-    async def _run_once(self, launch: Launch) -> Terminated:
+    async def _run_once(self, launch: Launch) -> int:
         begin = datetime.now(UTC)
         launch.termination_file.parent.mkdir(parents=True, exist_ok=True)
         launch.termination_file.write_bytes(b"")
@@ -126,35 +115,33 @@ class ContainerRunner:
             process = await LocalProcess.start(launch.argv, launch.env, launch.folder, launch.log)
         except OSError as error:
             message = f"cannot start {launch.argv[0]!r}: {error.strerror or error}"
-            ended = Terminated(START_ERROR_CODE, "StartError", message, begin, begin)
-            self._set(state=ended)
-            return ended
+            self._set(state=terminated(START_ERROR_CODE, "StartError", message, begin))
+            return START_ERROR_CODE
         self._process = process
         started = self._container.startup_probe is None
         ready = started and self._container.readiness_probe is None
-        self._set(state=Running(begin), started=started, ready=ready)
-        probes = asyncio.create_task(self._probe(process, launch.probe_target))
+        self._set(state=running(begin), started=started, ready=ready)
+        probes = asyncio.create_task(self._probe(process, launch.address))
         if self._stop.is_set():  # it was stopped while its process started
             await process.end(self._grace)
         code = await process.wait()
         self._process = None
         probes.cancel()
         await asyncio.gather(probes, return_exceptions=True)
-        message = self._message(launch, code)
-        ended = Terminated(code, "Error" if code else "Completed", message, begin, datetime.now(UTC))
+        ended = terminated(code, "Error" if code else "Completed", self._message(launch, code), begin)
         self._set(state=ended, ready=False, started=False)
-        return ended
+        return code
 
-    async def _back_off(self, ended: Terminated) -> None:
+    async def _back_off(self) -> None:
         """Wait before a restart. The first restart is immediate, then the delay doubles."""
-        restarts = self.record.restarts
+        restarts, ended = self.record.restarts, self.record.state
         if restarts:
             delay = min(self._timing.first_restart * 2 ** min(restarts - 1, 10), self._timing.longest_restart)
             message = f"back-off {delay:g}s restarting failed container={self._container.name}"
-            self._set(state=Waiting("CrashLoopBackOff", message), last_state=ended)
+            self._set(state=waiting("CrashLoopBackOff", message), last_state=ended)
             await self._pause(delay)
         if not self._stop.is_set():
-            self._set(state=Waiting("ContainerCreating"), last_state=ended, restarts=restarts + 1)
+            self._set(state=waiting("ContainerCreating"), last_state=ended, restarts=restarts + 1)
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -162,32 +149,28 @@ class ContainerRunner:
         except TimeoutError:
             return
 
-    async def _probe(self, process: LocalProcess, target: ProbeTarget) -> None:
+    async def _probe(self, process: LocalProcess, address: str) -> None:
         """Run the probes. Readiness and liveness probes start after the startup probe has succeeded."""
         container = self._container
         if container.startup_probe:
-            if problem := await verdict(container.startup_probe, target):
+            if problem := await verdict(container.startup_probe, container, address):
                 await self._end_unhealthy(process, f"Startup probe failed: {problem}")
                 return
             self._set(started=True, ready=container.readiness_probe is None)
         await asyncio.gather(
-            self._probe_readiness(container.readiness_probe, target),
-            self._probe_liveness(container.liveness_probe, process, target),
+            self._probe_readiness(container.readiness_probe, address),
+            self._probe_liveness(container.liveness_probe, process, address),
         )
 
-    async def _probe_readiness(self, probe: Probe | None, target: ProbeTarget) -> None:
+    async def _probe_readiness(self, probe: Probe | None, address: str) -> None:
         while probe:
-            problem = await verdict(probe, target)
-            if self.record.ready != (problem is None):
-                self._set(ready=problem is None)
-                _log.info("%s: %s", target.address, f"not ready: {problem}" if problem else "ready")
+            self._set(ready=await verdict(probe, self._container, address) is None)
             await asyncio.sleep(probe.period_seconds)
 
-    async def _probe_liveness(self, probe: Probe | None, process: LocalProcess, target: ProbeTarget) -> None:
+    async def _probe_liveness(self, probe: Probe | None, process: LocalProcess, address: str) -> None:
         while probe:
-            if problem := await verdict(probe, target):
+            if problem := await verdict(probe, self._container, address):
                 await self._end_unhealthy(process, f"Liveness probe failed: {problem}")
-                return
             await asyncio.sleep(probe.period_seconds)
 
     async def _end_unhealthy(self, process: LocalProcess, problem: str) -> None:

@@ -32,12 +32,8 @@ async def build_environment(
 ) -> dict[str, str]:
     """Return the variables of a container: ``base``, then its `env`, where each entry sees the entries before it.
 
-    Raises
-    ------
-    ConfigError
-        If an object or key does not exist and is not optional, or a source is not supported.
-    ApiError
-        If the API server does not respond or refuses the request.
+    Raises ApiError, or :class:`ConfigError` if an object or key does not exist and is not optional, or a source is not
+    supported.
     """
     variables = dict(base)
     for entry in container.env:
@@ -73,21 +69,15 @@ async def _key(client: ApiClient, pod: Pod, kind: str, reference: Json) -> str |
 
 
 async def read_data(client: ApiClient, pod: Pod, kind: str, name: str, *, optional: bool) -> dict[str, bytes]:
-    """Return the content of a Secret or ConfigMap of the pod's namespace. An optional object may be missing.
-
-    Raises
-    ------
-    ConfigError
-        If the object does not exist.
-    """
+    """Return the content of a Secret or ConfigMap. Raises :class:`ConfigError` if it must exist and does not."""
     try:
-        found = await client.get(f"/api/v1/namespaces/{pod.namespace}/{_RESOURCES[kind]}/{name}")
+        found = await client.get(f"/api/v1/namespaces/{pod.metadata.namespace}/{_RESOURCES[kind]}/{name}")
     except ApiError as error:
         if error.status != 404:
             raise
         if optional:
             return {}
-        raise ConfigError(f"{kind} {name!r} not found in namespace {pod.namespace!r}") from error
+        raise ConfigError(f"{kind} {name!r} not found in namespace {pod.metadata.namespace!r}") from error
     data: dict[str, str] = found.get("data") or {}
     if kind == "ConfigMap":
         return {key: value.encode() for key, value in data.items()}
@@ -96,12 +86,12 @@ async def read_data(client: ApiClient, pod: Pod, kind: str, name: str, *, option
 
 def field_value(pod: Pod, path: str) -> str:
     """Return a field of the downward API. A missing label or annotation is empty. Raises :class:`ConfigError`."""
-    metadata = pod.raw["metadata"]
     if match := _KEYED_FIELD.fullmatch(path):
-        return str(metadata.get(match.group(1), {}).get(match.group(2), ""))
+        values: dict[str, str] = getattr(pod.metadata, match.group(1))
+        return values.get(match.group(2), "")
     match path:
         case "metadata.name" | "metadata.namespace" | "metadata.uid":
-            return str(metadata[path.removeprefix("metadata.")])
+            return str(getattr(pod.metadata, path.removeprefix("metadata.")))
         case "status.podIP":
             return pod.address
         case _:

@@ -3,19 +3,18 @@
 import asyncio
 import socket
 import ssl
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import web
 
-from cluster.process_node.client import Access
 from cluster.process_node.container import previous_log
+from cluster.process_node.settings import NodeSettings
 
 _FOLLOW_SECONDS = 0.1
 _CHUNK = 64 * 1024
-_NOT_OFFERED = ("sinceSeconds", "sinceTime", "timestamps", "limitBytes")
+_UNSUPPORTED = ("sinceSeconds", "sinceTime", "timestamps", "limitBytes")
 
 
 class ContainerLog(NamedTuple):
@@ -39,22 +38,20 @@ def log_application(find: Find) -> web.Application:
             raise web.HTTPNotFound(text=f"pod {namespace}/{pod} has no container {container!r} on this node\n")
         return await _send(request, found)
 
-    async def not_offered(request: web.Request) -> web.StreamResponse:
-        verb = request.path.split("/")[1]
-        raise web.HTTPNotImplemented(
-            text=f"{verb} is not supported by a process node: its pods are processes of this machine\n"
-        )
+    async def unsupported(request: web.Request) -> web.StreamResponse:
+        verb = request.match_info["verb"]
+        raise web.HTTPNotImplemented(text=f"{verb} is not supported by a process node: pods are local processes\n")
 
     application = web.Application()
     application.router.add_get("/containerLogs/{namespace}/{pod}/{container}", logs)
-    application.router.add_route("*", "/{verb:exec|attach|portForward|run}/{rest:.*}", not_offered)
+    application.router.add_route("*", "/{verb:exec|attach|portForward|run}/{rest:.*}", unsupported)
     return application
 
 
-async def serve(application: web.Application, listener: socket.socket, access: Access) -> None:
+async def serve(application: web.Application, listener: socket.socket, settings: NodeSettings) -> None:
     """Serve to clients that have a certificate of the cluster's CA, as long as the event loop runs."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(access.ca))
-    context.load_cert_chain(access.certificate, access.key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(settings.ca))
+    context.load_cert_chain(settings.certificate, settings.key)
     context.verify_mode = ssl.CERT_REQUIRED
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
@@ -63,37 +60,27 @@ async def serve(application: web.Application, listener: socket.socket, access: A
 
 async def _send(request: web.Request, log: ContainerLog) -> web.StreamResponse:
     query = request.query
-    if unsupported := [option for option in _NOT_OFFERED if query.get(option, "false") != "false"]:
+    if unsupported := [option for option in _UNSUPPORTED if query.get(option, "false") != "false"]:
         raise web.HTTPBadRequest(text=f"a process node does not support {', '.join(unsupported)} for logs\n")
     file = previous_log(log.file) if query.get("previous") == "true" else log.file
     if not file.exists():
         raise web.HTTPBadRequest(text="the container has no output yet, or no output before a restart\n")
-    start = _tail_start(file, int(query["tailLines"])) if "tailLines" in query else 0
+    follow = query.get("follow") == "true"
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request)
-    async for chunk in _content(file, start, log.running if query.get("follow") == "true" else None):
-        await response.write(chunk)
+    with file.open("rb") as content:
+        content.seek(_tail_start(file, int(query["tailLines"])) if "tailLines" in query else 0)
+        ended = False
+        while not ended:
+            ended = not follow or not log.running()  # before the last read, which gets all of the output
+            while chunk := content.read(_CHUNK):
+                await response.write(chunk)
+            await asyncio.sleep(0 if ended else _FOLLOW_SECONDS)
     await response.write_eof()
     return response
 
 
-async def _content(file: Path, start: int, running: Callable[[], bool] | None) -> AsyncIterator[bytes]:
-    """Yield the content from an offset; with ``running``, until the container has ended."""
-    with file.open("rb") as content:
-        content.seek(start)
-        while True:
-            ended = running is None or not running()
-            while chunk := content.read(_CHUNK):
-                yield chunk
-            if ended:
-                return
-            await asyncio.sleep(_FOLLOW_SECONDS)
-
-
 def _tail_start(file: Path, lines: int) -> int:
     """Return the offset of the last lines."""
-    starts: deque[int] = deque([0], maxlen=lines + 1)
-    with file.open("rb") as content:
-        for line in content:
-            starts.append(starts[-1] + len(line))
-    return starts[0]
+    content = file.read_bytes().splitlines(keepends=True)
+    return sum(map(len, content[: max(len(content) - lines, 0)]))

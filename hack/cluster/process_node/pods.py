@@ -1,7 +1,5 @@
 """The fields of a Pod that the process node uses. All other fields are ignored."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -65,16 +63,16 @@ class Container(_Wire):
     lifecycle: Json | None = None
     restart_policy: str | None = None
 
-    def not_offered(self) -> Iterator[str]:
-        """Yield the fields of this container that change what it does, and that a process node does not support."""
+    def unsupported(self) -> list[str]:
+        """Return the fields that change what this container does, and that a process node does not support."""
         probes = (self.readiness_probe, self.liveness_probe, self.startup_probe)
         fields = {
             "envFrom": self.env_from,
             "lifecycle": self.lifecycle,
             "restartPolicy of a container": self.restart_policy,
-            "probes other than httpGet": [probe for probe in probes if probe and probe.http_get is None],
+            "probes other than httpGet": any(probe and probe.http_get is None for probe in probes),
         }
-        yield from (name for name, value in fields.items() if value)
+        return [name for name, value in fields.items() if value]
 
 
 class PodSpec(_Wire):
@@ -88,45 +86,26 @@ class PodSpec(_Wire):
     volumes: tuple[Json, ...] = ()
 
 
-@dataclass(frozen=True)
-class Pod:
-    """A pod of this node. ``raw`` is the object of the API server, for the downward API."""
+class Metadata(_Wire):
+    """The metadata of a pod. During a deletion, its grace period replaces that of the spec."""
 
-    raw: Json
+    namespace: str
+    name: str
+    uid: str
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
+
+
+class Pod(_Wire):
+    """A pod of this node, with the address that the node gave to it."""
+
     address: str
+    metadata: Metadata
     spec: PodSpec
-
-    @classmethod
-    def read(cls, raw: Json, address: str) -> "Pod":
-        """Read a Pod object as the API server sends it."""
-        return cls(raw, address, PodSpec.model_validate(raw["spec"]))
-
-    @property
-    def namespace(self) -> str:
-        """Its namespace."""
-        return str(self.raw["metadata"]["namespace"])
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return str(self.raw["metadata"]["name"])
-
-    @property
-    def uid(self) -> str:
-        """Its uid."""
-        return str(self.raw["metadata"]["uid"])
 
     @property
     def path(self) -> str:
         """Its path in the API."""
-        return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
-
-    @property
-    def deleting(self) -> bool:
-        """Whether it is being deleted."""
-        return "deletionTimestamp" in self.raw["metadata"]
-
-    @property
-    def grace_seconds(self) -> int:
-        """Time between SIGTERM and SIGKILL. A deletion can set another time than the spec."""
-        return int(self.raw["metadata"].get("deletionGracePeriodSeconds", self.spec.termination_grace_period_seconds))
+        return f"/api/v1/namespaces/{self.metadata.namespace}/pods/{self.metadata.name}"

@@ -13,10 +13,7 @@ from pydantic import TypeAdapter
 from cluster.process_node.pods import Container
 
 POD_IP_REFERENCE = "$(POD_IP)"
-"""In a variable of a program: the address of the pod.
-
-All pods share one network here. So a program must not listen on all addresses, but on the address of its pod.
-"""
+"""In a variable of a program: the address of the pod. All pods share one network, so it must listen there only."""
 
 
 class ImageUnknownError(Exception):
@@ -45,10 +42,7 @@ _PROGRAMS: TypeAdapter[dict[str, Program]] = TypeAdapter(dict[str, Program])
 def find_program(programs: Mapping[str, Program], image: str) -> Program:
     """Return the program of an image, by the last part of its name: `ghcr.io/acme/trainer:1.2` -> `trainer`.
 
-    Raises
-    ------
-    ImageUnknownError
-        If there is none. The message names the image and the known names.
+    Raises :class:`ImageUnknownError`, which names the image and the known names.
     """
     name = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
     if name not in programs:

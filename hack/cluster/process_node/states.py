@@ -1,40 +1,26 @@
-"""States of containers, and the status of a pod as a kubelet derives it from them. All functions are pure."""
+"""States of containers in the format of the API, and the status of a pod as a kubelet derives it from them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from cluster.process_node.client import Json
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """The container does not run yet."""
-
-    reason: str
-    message: str = ""
+def waiting(reason: str, message: str = "") -> Json:
+    """Return the state of a container that does not run yet."""
+    return {"waiting": {"reason": reason, "message": message}}
 
 
-@dataclass(frozen=True)
-class Running:
-    """The container has a process."""
-
-    started_at: datetime
+def running(started: datetime) -> Json:
+    """Return the state of a container with a process."""
+    return {"running": {"startedAt": wire_time(started)}}
 
 
-@dataclass(frozen=True)
-class Terminated:
-    """The process of the container has ended."""
-
-    exit_code: int
-    reason: str
-    message: str
-    started_at: datetime
-    finished_at: datetime
-
-
-State = Waiting | Running | Terminated
+def terminated(code: int, reason: str, message: str, started: datetime) -> Json:
+    """Return the state of a container whose process has just ended."""
+    times = {"startedAt": wire_time(started), "finishedAt": wire_time(datetime.now(UTC))}
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message, **times}}
 
 
 @dataclass(frozen=True)
@@ -46,117 +32,80 @@ class ContainerRecord:
 
     name: str
     image: str
-    state: State
-    last_state: Terminated | None = None
+    state: Json
+    last_state: Json = field(default_factory=dict)
     restarts: int = 0
     ready: bool = False
     started: bool = False
     done: bool = False
 
     @property
-    def failed(self) -> bool:
-        """Whether it has ended with an error and is not started again."""
-        return self.done and isinstance(self.state, Terminated) and self.state.exit_code != 0
+    def exit_code(self) -> int | None:
+        """Its exit code, if it has ended."""
+        code: int | None = self.state.get("terminated", {}).get("exitCode")
+        return code
 
     @property
-    def has_run(self) -> bool:
-        """Whether it has a process now or had one before."""
-        return not isinstance(self.state, Waiting) or self.last_state is not None
+    def failed(self) -> bool:
+        """Whether it has ended with an error and is not started again."""
+        return self.done and self.exit_code != 0
+
+    def status(self) -> Json:
+        """Return its status for the API."""
+        return {
+            "name": self.name,
+            "image": self.image,
+            "imageID": "",
+            "ready": self.ready,
+            "started": self.started,
+            "restartCount": self.restarts,
+            "state": self.state,
+            "lastState": self.last_state,
+        }
 
 
-@dataclass(frozen=True)
-class Progress:
-    """The containers of a pod. ``defect`` is an error of the node itself, which ends the pod."""
-
-    init: Sequence[ContainerRecord]
-    main: Sequence[ContainerRecord]
-    defect: str = ""
-
-
-def phase(progress: Progress) -> str:
-    """Return the phase of a pod."""
-    init, main = progress.init, progress.main
-    if progress.defect or any(each.failed for each in init):
+def phase(init: Sequence[ContainerRecord], main: Sequence[ContainerRecord]) -> str:
+    """Return the phase of a pod, from its init containers and its other containers."""
+    if any(each.failed for each in init):
         return "Failed"
     if all(each.done for each in main):
         return "Failed" if any(each.failed for each in main) else "Succeeded"
-    started = all(each.done for each in init) and all(each.has_run for each in main)
-    return "Running" if started else "Pending"
+    have_run = all("waiting" not in each.state or each.last_state for each in main)
+    return "Running" if have_run and all(each.done for each in init) else "Pending"
 
 
 def pod_status(
-    progress: Progress, addresses: tuple[str, str], started_at: datetime, before: Sequence[Json], now: datetime
+    init: Sequence[ContainerRecord], main: Sequence[ContainerRecord], fixed: Mapping[str, str], before: Json
 ) -> Json:
     """Return the status of a pod.
 
     Parameters
     ----------
-    addresses
-        Of the node and of the pod.
+    fixed
+        The fields that never change: addresses and the time of the start.
     before
-        The conditions of the last status. A condition with the same value keeps its time.
+        The last status. The condition Ready keeps its time while its value is the same.
     """
-    current = phase(progress)
-    node, pod = addresses
+    current = phase(init, main)
+    ready = current == "Running" and all(each.ready for each in main)
+    reasons = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}
+    condition = {
+        "type": "Ready",
+        "status": str(ready),
+        "reason": "" if ready else reasons.get(current, "ContainersNotReady"),
+    }
+    [last] = before.get("conditions", [{}])
+    same = last.get("status") == condition["status"]
+    condition["lastTransitionTime"] = last["lastTransitionTime"] if same else wire_time(datetime.now(UTC))
     status: Json = {
+        **fixed,
         "phase": current,
-        "hostIP": node,
-        "hostIPs": [{"ip": node}],
-        "podIP": pod,
-        "podIPs": [{"ip": pod}],
-        "startTime": wire_time(started_at),
-        "conditions": _conditions(current, progress, before, now),
-        "containerStatuses": [_container_status(each) for each in progress.main],
+        "conditions": [condition],
+        "containerStatuses": [each.status() for each in main],
     }
-    if progress.init:
-        status["initContainerStatuses"] = [_container_status(each) for each in progress.init]
-    if progress.defect:
-        status |= {"reason": "ProcessNodeError", "message": progress.defect}
+    if init:
+        status["initContainerStatuses"] = [each.status() for each in init]
     return status
-
-
-def _conditions(current: str, progress: Progress, before: Sequence[Json], now: datetime) -> list[Json]:
-    ready = current == "Running" and all(each.ready for each in progress.main)
-    initialized = all(each.done and not each.failed for each in progress.init)
-    why = "" if ready else {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(current, "ContainersNotReady")
-    wanted = [("Initialized", initialized, ""), ("Ready", ready, why), ("ContainersReady", ready, why)]
-    earlier = {(each["type"], each["status"]): each["lastTransitionTime"] for each in before}
-    conditions = []
-    for kind, value, reason in wanted:
-        status = str(value)
-        time = earlier.get((kind, status)) or wire_time(now)
-        conditions.append({"type": kind, "status": status, "reason": reason, "lastTransitionTime": time})
-    return conditions
-
-
-def _container_status(record: ContainerRecord) -> Json:
-    return {
-        "name": record.name,
-        "image": record.image,
-        "imageID": "",
-        "ready": record.ready,
-        "started": record.started,
-        "restartCount": record.restarts,
-        "state": _state(record.state),
-        "lastState": _state(record.last_state) if record.last_state else {},
-    }
-
-
-def _state(state: State) -> Json:
-    match state:
-        case Waiting(reason, message):
-            return {"waiting": {"reason": reason, "message": message}}
-        case Running(started_at):
-            return {"running": {"startedAt": wire_time(started_at)}}
-        case Terminated():
-            body: dict[str, Any] = {
-                "exitCode": state.exit_code,
-                "reason": state.reason,
-                "message": state.message,
-                "startedAt": wire_time(state.started_at),
-                "finishedAt": wire_time(state.finished_at),
-            }
-            return {"terminated": body}
 
 
 def wire_time(moment: datetime) -> str:

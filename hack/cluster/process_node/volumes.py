@@ -10,15 +10,7 @@ _TOKEN_SECONDS = 3600
 
 
 class PodVolumes:
-    """The volumes of one pod.
-
-    Parameters
-    ----------
-    folder
-        Where the folders of the pod's own volumes are.
-    claims
-        Where the folders of persistent volumes are; they outlive the pod.
-    """
+    """The volumes of one pod: its own are in ``folder``, and persistent ones are in ``claims``."""
 
     def __init__(self, client: ApiClient, folder: Path, claims: Path) -> None:
         self._client = client
@@ -28,12 +20,8 @@ class PodVolumes:
     async def prepare(self, pod: Pod) -> dict[str, Path]:
         """Write the files of all volumes, with new tokens; return the folder of each volume by its name.
 
-        Raises
-        ------
-        ConfigError
-            If an object or key does not exist, a claim is not bound, or a kind of volume is not supported.
-        ApiError
-            If the API server does not respond or refuses a request.
+        Raises ApiError, or :class:`ConfigError` if an object or key does not exist, a claim is not bound, or a kind of
+        volume is not supported.
         """
         return {volume["name"]: await self._prepare(pod, volume) for volume in pod.spec.volumes}
 
@@ -64,7 +52,7 @@ class PodVolumes:
         return folder
 
     async def _claim(self, pod: Pod, name: str) -> Path:
-        claim = await self._client.get(f"/api/v1/namespaces/{pod.namespace}/persistentvolumeclaims/{name}")
+        claim = await self._client.get(f"/api/v1/namespaces/{pod.metadata.namespace}/persistentvolumeclaims/{name}")
         volume = str(claim["spec"].get("volumeName", ""))
         if not volume:
             raise ConfigError(f"PersistentVolumeClaim {name!r} is not bound to a volume")
@@ -102,12 +90,12 @@ class PodVolumes:
 
     async def _token(self, pod: Pod, reference: Json) -> bytes:
         """Request a token that is bound to the pod."""
-        owner = {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": pod.metadata.name, "uid": pod.metadata.uid}
         seconds = reference.get("expirationSeconds", _TOKEN_SECONDS)
         spec: Json = {"expirationSeconds": seconds, "boundObjectRef": owner}
         if audience := reference.get("audience"):
             spec["audiences"] = [audience]
-        path = f"/api/v1/namespaces/{pod.namespace}/serviceaccounts/{pod.spec.service_account_name}/token"
+        path = f"/api/v1/namespaces/{pod.metadata.namespace}/serviceaccounts/{pod.spec.service_account_name}/token"
         response = await self._client.create(path, {"spec": spec})
         return str(response["status"]["token"]).encode()
 

@@ -42,7 +42,8 @@ def pod_with(container: Json | None = None, **spec: Any) -> Pod:
     labels, annotations = {"app": "x"}, {"trainyard.dev/config": "{}"}
     metadata = {"namespace": "ns", "name": "job-1", "uid": "u-1", "labels": labels, "annotations": annotations}
     main = {"name": "main", "image": "trainer:1", **(container or {})}
-    return Pod.read({"metadata": metadata, "spec": {"containers": [main], **spec}}, "127.64.1.5")
+    raw = {"metadata": metadata, "spec": {"containers": [main], **spec}}
+    return Pod.model_validate({**raw, "address": "127.64.1.5"})
 
 
 @pytest.mark.parametrize(

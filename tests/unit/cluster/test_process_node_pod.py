@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from cluster.process_node.client import ApiClient, ApiError, Json
-from cluster.process_node.container import Timing
-from cluster.process_node.pod import NodeFacts, PodRunner
+from cluster.process_node.pod import PodRunner
 from cluster.process_node.programs import Program, write_programs
+from cluster.process_node.settings import NodeSettings, Timing
 from tests.unit.cluster.waiting import until
 
 
@@ -54,20 +54,24 @@ def deleted(raw: Json) -> Json:
 
 
 @pytest.fixture
-def facts(tmp_path: Path) -> NodeFacts:
+def settings(tmp_path: Path) -> NodeSettings:
     programs = tmp_path / "programs.json"
     write_programs(programs, {"sh": Program(("/bin/sh",))})
     timing = Timing(retry=0.01, first_restart=0.01, refresh=0.05)
-    return NodeFacts("n1", "https://127.0.0.1:6443", "127.64.0.1", tmp_path, programs, "/usr/bin:/bin", timing)
+    files = dict.fromkeys(("ca", "certificate", "key"), tmp_path)
+    return NodeSettings(
+        name="n1", server="https://127.0.0.1:6443", folder=tmp_path, programs=programs, search_path="/usr/bin:/bin",
+        timing=timing, **files,
+    )  # fmt: skip
 
 
-def runner_of(facts: NodeFacts, api: FakeApi, raw: Json) -> PodRunner:
-    return PodRunner(facts, api, raw, "127.64.1.1")
+def runner_of(settings: NodeSettings, api: FakeApi, raw: Json) -> PodRunner:
+    return PodRunner(settings, api, raw, ("127.64.0.1", "127.64.1.1"))
 
 
-async def run(facts: NodeFacts, api: FakeApi, raw: Json) -> PodRunner:
+async def run(settings: NodeSettings, api: FakeApi, raw: Json) -> PodRunner:
     """Run a pod until its last status is written, then let its object go."""
-    runner = runner_of(facts, api, raw)
+    runner = runner_of(settings, api, raw)
     life = asyncio.create_task(runner.run())
     await until("the end of the pod", lambda: bool(api.phases()) and api.phases()[-1] in {"Succeeded", "Failed"})
     runner.vanish()
@@ -75,13 +79,13 @@ async def run(facts: NodeFacts, api: FakeApi, raw: Json) -> PodRunner:
     return runner
 
 
-def output(facts: NodeFacts) -> str:
-    return (facts.pod_folder("a-b-c") / "c/log").read_text()
+def output(settings: NodeSettings) -> str:
+    return (settings.pod_folder("a-b-c") / "c/log").read_text()
 
 
-async def test_phases_are_written_once_each(facts: NodeFacts) -> None:
+async def test_phases_are_written_once_each(settings: NodeSettings) -> None:
     api = FakeApi()
-    await run(facts, api, raw_pod("sleep 0.1; exit 65"))
+    await run(settings, api, raw_pod("sleep 0.1; exit 65"))
     assert api.phases() == ["Pending", "Running", "Failed"]
     assert all(each["podIP"] == "127.64.1.1" for each in api.statuses)
 
@@ -89,10 +93,10 @@ async def test_phases_are_written_once_each(facts: NodeFacts) -> None:
 @pytest.mark.parametrize(
     ("own", "seen"), [([], "127.64.1.1:80"), ([{"name": "WHERE", "value": ":80"}], ":80")], ids=["of program", "of pod"]
 )
-async def test_a_program_gets_the_address_of_its_pod(facts: NodeFacts, own: list[Json], seen: str) -> None:
-    write_programs(facts.programs, {"sh": Program(("/bin/sh",), {"WHERE": "$(POD_IP):80"})})
-    await run(facts, FakeApi(), raw_pod('printf %s "$WHERE"', container={"env": own}))
-    assert output(facts) == seen
+async def test_a_program_gets_the_address_of_its_pod(settings: NodeSettings, own: list[Json], seen: str) -> None:
+    write_programs(settings.programs, {"sh": Program(("/bin/sh",), {"WHERE": "$(POD_IP):80"})})
+    await run(settings, FakeApi(), raw_pod('printf %s "$WHERE"', container={"env": own}))
+    assert output(settings) == seen
 
 
 class SlowApi(FakeApi):
@@ -108,9 +112,9 @@ class SlowApi(FakeApi):
         return await super().patch(path, body)
 
 
-async def test_a_pod_that_ends_during_a_write_gets_another_one(facts: NodeFacts) -> None:
+async def test_a_pod_that_ends_during_a_write_gets_another_one(settings: NodeSettings) -> None:
     api = SlowApi()
-    runner = runner_of(facts, api, raw_pod("exit 0"))
+    runner = runner_of(settings, api, raw_pod("exit 0"))
     life = asyncio.create_task(runner.run())
     await until("the end of its container", lambda: not runner.may_log_more("c"))
     api.released.set()
@@ -119,20 +123,20 @@ async def test_a_pod_that_ends_during_a_write_gets_another_one(facts: NodeFacts)
     await life
 
 
-async def test_init_containers_run_in_order_and_stop_at_a_failure(facts: NodeFacts, tmp_path: Path) -> None:
+async def test_init_containers_run_in_order_and_stop_at_a_failure(settings: NodeSettings, tmp_path: Path) -> None:
     def step(name: str, code: int) -> Json:
         return {"name": name, "image": "sh", "args": ["-c", f"echo {name} >> {tmp_path}/order; exit {code}"]}
 
     api = FakeApi()
-    await run(facts, api, raw_pod("exit 0", initContainers=[step("a", 0), step("b", 1), step("c0", 0)]))
+    await run(settings, api, raw_pod("exit 0", initContainers=[step("a", 0), step("b", 1), step("c0", 0)]))
     assert (tmp_path / "order").read_text() == "a\nb\n"
     assert api.phases()[-1] == "Failed"
 
 
-async def test_a_deletion_ends_the_pod_and_removes_its_object(facts: NodeFacts) -> None:
+async def test_a_deletion_ends_the_pod_and_removes_its_object(settings: NodeSettings) -> None:
     api = FakeApi()
     raw = raw_pod("sleep 3600", restartPolicy="Always")
-    runner = runner_of(facts, api, raw)
+    runner = runner_of(settings, api, raw)
     life = asyncio.create_task(runner.run())
     await until("a running pod", lambda: api.phases()[-1:] == ["Running"])
     runner.update(deleted(raw))
@@ -144,10 +148,10 @@ async def test_a_deletion_ends_the_pod_and_removes_its_object(facts: NodeFacts) 
     await life
 
 
-async def test_a_pod_that_is_deleted_before_it_starts_fails(facts: NodeFacts) -> None:
+async def test_a_pod_that_is_deleted_before_it_starts_fails(settings: NodeSettings) -> None:
     api = FakeApi()
     raw = raw_pod("", container={"image": "unknown"})
-    runner = runner_of(facts, api, raw)
+    runner = runner_of(settings, api, raw)
     life = asyncio.create_task(runner.run())
     await until("the reason", lambda: "ErrImagePull" in str(api.statuses[-1:]))
     runner.update(deleted(raw))
@@ -157,9 +161,9 @@ async def test_a_pod_that_is_deleted_before_it_starts_fails(facts: NodeFacts) ->
     await life
 
 
-async def test_a_pod_whose_object_is_gone_ends_without_a_status(facts: NodeFacts) -> None:
+async def test_a_pod_whose_object_is_gone_ends_without_a_status(settings: NodeSettings) -> None:
     api = FakeApi()
-    runner = runner_of(facts, api, raw_pod("sleep 3600"))
+    runner = runner_of(settings, api, raw_pod("sleep 3600"))
     life = asyncio.create_task(runner.run())
     await until("a running pod", lambda: api.phases()[-1:] == ["Running"])
     runner.vanish()
@@ -167,50 +171,52 @@ async def test_a_pod_whose_object_is_gone_ends_without_a_status(facts: NodeFacts
     assert api.phases()[-1] == "Running"
 
 
-async def test_a_missing_volume_source_is_named_and_waited_for(facts: NodeFacts) -> None:
+async def test_a_missing_volume_source_is_named_and_waited_for(settings: NodeSettings) -> None:
     api = FakeApi()
     mounts = {"volumeMounts": [{"name": "v", "mountPath": "/v"}], "env": [{"name": "V", "value": "/v/k"}]}
     raw = raw_pod('cat "$V"', volumes=[{"name": "v", "configMap": {"name": "cm"}}], container=mounts)
-    runner = runner_of(facts, api, raw)
+    runner = runner_of(settings, api, raw)
     life = asyncio.create_task(runner.run())
     await until("the message", lambda: "ConfigMap 'cm' not found" in str(api.statuses[-1:]))
     assert "CreateContainerConfigError" in str(api.statuses[-1])
     api.objects["/api/v1/namespaces/n/configmaps/cm"] = {"data": {"k": "late"}}
     await until("success", lambda: api.phases()[-1] == "Succeeded")
-    assert output(facts) == "late"
+    assert output(settings) == "late"
     runner.vanish()
     await life
 
 
-async def test_a_mount_over_the_nodes_own_folders_moves_none_of_them(facts: NodeFacts, tmp_path: Path) -> None:
+async def test_a_mount_over_the_nodes_own_folders_moves_none_of_them(settings: NodeSettings, tmp_path: Path) -> None:
     """A checkout and the pods' folders may be below /tmp, where pods often mount an emptyDir."""
     program = tmp_path / "program"
     program.write_text(f'#!/bin/sh\ntest -d "$TMPDIR" && test -d "$HOME" && echo "$GIVEN" > {tmp_path}/given\n')
     program.chmod(0o755)
-    write_programs(facts.programs, {"sh": Program((str(program),))})
+    write_programs(settings.programs, {"sh": Program((str(program),))})
     above = f"/{tmp_path.parts[1]}"
     container = {
         "volumeMounts": [{"name": "v", "mountPath": above}],
         "env": [{"name": "GIVEN", "value": f"{above}/file"}],
     }
     api = FakeApi()
-    await run(facts, api, raw_pod("", volumes=[{"name": "v", "emptyDir": {}}], container=container))
+    await run(settings, api, raw_pod("", volumes=[{"name": "v", "emptyDir": {}}], container=container))
     assert api.phases()[-1] == "Succeeded", api.statuses[-1]
     assert (tmp_path / "given").read_text().endswith(f"/rootfs{above}/file\n")
 
 
-async def test_a_defect_of_the_node_fails_the_pod(facts: NodeFacts) -> None:
+async def test_an_error_of_the_node_is_shown_in_the_pod(settings: NodeSettings) -> None:
     api = FakeApi()
-    facts.programs.write_text("no JSON")
-    await run(facts, api, raw_pod("sleep 3600"))
-    assert api.phases()[-1] == "Failed"
-    assert api.statuses[-1]["reason"] == "ProcessNodeError"
+    settings.programs.write_text("no JSON")
+    runner = runner_of(settings, api, raw_pod("sleep 3600"))
+    life = asyncio.create_task(runner.run())
+    await until("the message", lambda: "Invalid JSON" in str(api.statuses[-1:]))
+    runner.vanish()
+    await life
 
 
-async def test_what_a_node_does_not_support_is_named(facts: NodeFacts) -> None:
+async def test_what_a_node_does_not_support_is_named(settings: NodeSettings) -> None:
     api = FakeApi()
     fields = {"lifecycle": {"preStop": {}}, "readinessProbe": {"exec": {"command": ["true"]}}}
-    runner = runner_of(facts, api, raw_pod("", container=fields))
+    runner = runner_of(settings, api, raw_pod("", container=fields))
     life = asyncio.create_task(runner.run())
     expected = "does not support lifecycle, probes other than httpGet"
     await until("the message", lambda: expected in str(api.statuses[-1:]))
@@ -218,10 +224,10 @@ async def test_what_a_node_does_not_support_is_named(facts: NodeFacts) -> None:
     await life
 
 
-async def test_tokens_are_bound_to_the_pod_and_renewed(facts: NodeFacts) -> None:
+async def test_tokens_are_bound_to_the_pod_and_renewed(settings: NodeSettings) -> None:
     token = {"serviceAccountToken": {"path": "token", "audience": "job", "expirationSeconds": 1000}}
     api = FakeApi()
-    runner = runner_of(facts, api, raw_pod("sleep 3600", volumes=[{"name": "v", "projected": {"sources": [token]}}]))
+    runner = runner_of(settings, api, raw_pod("sleep 3600", volumes=[{"name": "v", "projected": {"sources": [token]}}]))
     life = asyncio.create_task(runner.run())
     await until("a new token", lambda: len(api.tokens) > 1)
     assert api.tokens[0] == {
