@@ -148,10 +148,6 @@ class ControlPlaneBackend:
         """There is no pod that could answer."""
         raise ClusterError(f"cluster {cluster.name} runs no pods: {namespace}/{service}:{port} has no address")
 
-    def status(self, cluster: Cluster) -> dict[str, str]:
-        """Return which programs run."""
-        return ProcessTable(cluster.folder).states()
-
 
 def _etcd(programs: Mapping[str, Path], plane: ControlPlane) -> list[str]:
     client, peer = (

@@ -107,22 +107,6 @@ class HostBackend:
         spec, _ = service_port(cluster, namespace, service, port)
         return f"{spec['clusterIP']}:{port}"
 
-    def status(self, cluster: Cluster) -> dict[str, str]:
-        """Return which programs run, and the node."""
-        components = ProcessTable(cluster.folder).states()
-        if any(text == "stopped" for text in components.values()):
-            return components
-        node = read(cluster, "node", cluster.name)
-        if not node:
-            return components | {
-                f"node {cluster.name}": "not there: the start did not come to its end; `up` starts it anew"
-            }
-        info = node["status"]["nodeInfo"]
-        ready = "ready" if is_ready(node) else "not ready"
-        return components | {
-            f"node {cluster.name}": f"{ready}, Kubernetes {info['kubeletVersion']}, {info['containerRuntimeVersion']}"
-        }
-
 
 def _claim(spec: ClusterSpec) -> tuple[Cluster, Network]:
     """Take a network that no other cluster has; recorded before anything is made that has to be removed."""

@@ -17,8 +17,6 @@ from cluster.commands import run, succeeds
 from cluster.model import ClusterError, Progress
 from cluster.state import cache_folder, only_one
 
-BASE_IMAGE_VARIABLE = "TRAINYARD_BASE_IMAGE"
-"""Names the base image to use instead of python:3.13-slim (docker) or of the one made here (buildah)."""
 _SUITE = "trixie"
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates,libgomp1"
 _BASE_FORMAT = 2
@@ -68,9 +66,7 @@ def build_image(build: ImageBuild, progress: Progress) -> Path:
         When no builder can run here, or with the end of what the builder said.
     """
     docker = has_docker()
-    base = os.environ.get(BASE_IMAGE_VARIABLE, "")
-    if not docker and not base:
-        base = _base_key()
+    base = "" if docker else _base_key()  # docker pulls the base that the Dockerfile names
     stem = re.sub(r"[^a-z0-9.]+", "-", build.tag.lower())
     folder = cache_folder() / "images"
     image = folder / f"{stem}-{build.digest(base)}{'.tar' if docker else ''}"
@@ -82,9 +78,9 @@ def build_image(build: ImageBuild, progress: Progress) -> Path:
         partial = image.with_name(f"{image.name}{_PARTIAL}")
         _remove(partial)
         if docker:
-            _build_with_docker(build, base, partial)
+            _build_with_docker(build, partial)
         else:
-            _build_with_buildah(build, base, partial, progress)
+            _build_with_buildah(build, partial, progress)
         partial.rename(image)
         ours = re.compile(rf"{re.escape(stem)}-[0-9a-f]{{16}}(\.tar)?({re.escape(_PARTIAL)})?")
         for other in folder.glob(f"{stem}-*"):
@@ -107,12 +103,12 @@ def has_docker() -> bool:
     return shutil.which("docker") is not None and succeeds(("docker", "info"))
 
 
-def _build_with_docker(build: ImageBuild, base: str, archive: Path) -> None:
-    _run(("docker", "build", "--tag", build.tag, *_build_options(build, base), str(build.context)))
+def _build_with_docker(build: ImageBuild, archive: Path) -> None:
+    _run(("docker", "build", "--tag", build.tag, *_build_options(build), str(build.context)))
     _run(("docker", "save", "--output", str(archive), build.tag))
 
 
-def _build_with_buildah(build: ImageBuild, base: str, layout: Path, progress: Progress) -> None:
+def _build_with_buildah(build: ImageBuild, layout: Path, progress: Progress) -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise ClusterError(
             f"image {build.tag} cannot be built: start a Docker daemon, or be root on Debian or Ubuntu (for buildah)"
@@ -120,15 +116,24 @@ def _build_with_buildah(build: ImageBuild, base: str, layout: Path, progress: Pr
     packages.ensure(packages.IMAGE_PACKAGES, progress)
     buildah = _buildah()
     _bound_storage(buildah, progress)
-    if base == _base_key():
-        name = base_name()
-        if not succeeds((*buildah, "inspect", "--type", "image", name)):
-            _run((*buildah, "pull", f"docker-archive:{base_archive(progress)}"))
-        base = name
+    base = base_name()
+    if not succeeds((*buildah, "inspect", "--type", "image", base)):
+        _run((*buildah, "pull", f"docker-archive:{base_archive(progress)}"))
     with tempfile.TemporaryDirectory() as folder:
         mounts = (f"--volume={host}:{inside}:ro" for host, inside in pip_files(Path(folder)))
         how = ("--isolation=chroot", "--network=host", "--layers", "--format=docker", *mounts)
-        _run((*buildah, "build", *how, "--tag", build.tag, *_build_options(build, base), str(build.context)))
+        _run(
+            (
+                *buildah,
+                "build",
+                *how,
+                "--tag",
+                build.tag,
+                *_build_options(build),
+                f"--build-arg=BASE_IMAGE={base}",
+                str(build.context),
+            )
+        )
     _copy_out(buildah, build.tag, layout)
 
 
@@ -142,12 +147,11 @@ def _copy_out(buildah: tuple[str, ...], tag: str, layout: Path) -> None:
     layouts.name(layout, tag)
 
 
-def _build_options(build: ImageBuild, base: str) -> list[str]:
-    arguments = {**build.build_args, **({"BASE_IMAGE": base} if base else {})}
+def _build_options(build: ImageBuild) -> list[str]:
     return [
         *("--file", str(build.dockerfile)),
         *(("--target", build.target) if build.target else ()),
-        *(f"--build-arg={name}={value}" for name, value in arguments.items()),
+        *(f"--build-arg={name}={value}" for name, value in build.build_args.items()),
     ]
 
 

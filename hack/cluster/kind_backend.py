@@ -92,8 +92,8 @@ class KindBackend:
 
         return f"127.0.0.1:{_carried(cluster, 'api.', command)}"
 
-    def status(self, cluster: Cluster) -> dict[str, str]:
-        """Return the state of the node's container."""
+    def containers(self, cluster: Cluster) -> dict[str, str]:
+        """Return the state of each of the cluster's containers."""
         command = ["docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}"]
         lines = run([*command, "--filter", f"label=io.x-k8s.kind.cluster={_PREFIX}{cluster.name}"]).splitlines()
         return dict(line.split(" ", 1) for line in lines)

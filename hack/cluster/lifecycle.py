@@ -93,7 +93,9 @@ def is_running(cluster: Cluster) -> bool:
     if not state.is_ready(cluster.name):
         return False
     if cluster.kind == "kind":
-        containers = backend("kind").status(cluster).values()
+        from cluster.kind_backend import KindBackend
+
+        containers = KindBackend().containers(cluster).values()
         return bool(containers) and all(text.startswith("Up") for text in containers)
     processes = ProcessTable(cluster.folder).all()
     return bool(processes) and all(process.alive() for process in processes)

@@ -80,7 +80,3 @@ class Backend(Protocol):
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
         """Return ``host:port`` at which this machine reaches a Service."""
         ...
-
-    def status(self, cluster: Cluster) -> dict[str, str]:
-        """Return what runs, by component."""
-        ...

@@ -58,9 +58,8 @@ class ObjectStore:
         except BotoCoreError as error:
             raise ClusterError(f"bucket {name} cannot be made: {error}") from error
 
-    def upload(self, source: Path | bytes, bucket: str, key: str) -> str:
-        """Put a file, or bytes, and return its ``s3://`` address. Raises :class:`ClusterError`."""
-        data = source if isinstance(source, bytes) else source.read_bytes()
+    def upload(self, data: bytes, bucket: str, key: str) -> str:
+        """Store an object, and return its ``s3://`` address. Raises :class:`ClusterError`."""
         try:
             self.client().put_object(Bucket=bucket, Key=key, Body=data)
         except (ClientError, BotoCoreError) as error:

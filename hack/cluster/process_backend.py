@@ -93,10 +93,6 @@ class ProcessBackend:
             raise ClusterError(f"no pod of the Service {namespace}/{service} is ready")
         return f"{ready['status']['podIP']}:{_target_port(ready, wanted)}"
 
-    def status(self, cluster: Cluster) -> dict[str, str]:
-        """Return which programs run."""
-        return ProcessTable(cluster.folder).states()
-
 
 def node_folder(cluster: Cluster) -> Path:
     """Return the folder of the node: a short link, because the path of a socket has at most 107 bytes."""

@@ -94,12 +94,6 @@ class ProcessTable:
         found = [self.find(file.stem) for file in sorted(self._records.glob("*.json"))]
         return [process for process in found if process is not None]
 
-    def states(self) -> dict[str, str]:
-        """Return whether each recorded process runs, by its name."""
-        return {
-            process.name: f"running (process {process.pid})" if process.alive() else "stopped" for process in self.all()
-        }
-
     def stop(self, name: str, grace: float = 10.0) -> None:
         """End a process: SIGTERM, a bounded wait, SIGKILL to its whole session. Not running is fine."""
         process = self.find(name)

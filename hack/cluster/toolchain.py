@@ -111,15 +111,11 @@ _SET_OF = {program: tools for tools in TOOL_SETS for program in tools.programs}
 def ensure(program: str, progress: Progress = print, tools: ToolSet | None = None) -> Path:
     """Return the path of a program, building it first if the cache does not have it.
 
-    ``KUBEBUILDER_ASSETS`` (the habit of envtest) names a folder that goes first, unless one tool set is asked for.
-
     Raises
     ------
     ClusterError
         When it has to be built and that is not possible; the text says what to install.
     """
-    if tools is None and (at_hand := _find(program)):
-        return at_hand
     wanted = tools or _SET_OF[program]
     built = _target(program, wanted)
     if not built.exists():
@@ -136,17 +132,10 @@ def ensure_all(programs: tuple[str, ...], progress: Progress = print) -> dict[st
 
 def obstacle(*programs: str) -> str | None:
     """Return why programs cannot be had here, or ``None``; with none given, why nothing could be built."""
-    at_hand = bool(programs) and all(_find(program) for program in programs)
-    if not at_hand and shutil.which("go") is None:
-        return "there is no Go compiler: install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a folder of programs"
+    built = bool(programs) and all(_target(program, _SET_OF[program]).exists() for program in programs)
+    if not built and shutil.which("go") is None:
+        return "there is no Go compiler: install Go 1.26 or newer"
     return None
-
-
-def _find(program: str) -> Path | None:
-    """Return a program that need not be built."""
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    given = [Path(assets) / program] if assets else []
-    return next((file for file in (*given, _target(program, _SET_OF[program])) if file.is_file()), None)
 
 
 def _target(program: str, tools: ToolSet) -> Path:

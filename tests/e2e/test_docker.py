@@ -95,4 +95,4 @@ def test_kind_without_a_node_loads_no_image(kind_name: str, tmp_path: Path) -> N
     (tmp_path / "image.tar").touch()
     with pytest.raises(ClusterError, match="no nodes found for cluster"):
         KindBackend().load_image(cluster, tmp_path / "image.tar", print)
-    assert KindBackend().status(cluster) == {}
+    assert KindBackend().containers(cluster) == {}

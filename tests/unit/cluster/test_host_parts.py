@@ -83,23 +83,6 @@ def test_image_is_built_anew_only_for_what_it_is_made_of(tmp_path: Path):
     assert build.digest("base") != before
 
 
-def test_given_programs_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "etcd").touch()
-    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
-    assert toolchain.ensure("etcd") == tmp_path / "etcd"
-
-
-def test_a_server_of_an_older_release_is_never_a_given_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The folder holds one release; the release that a test asks for is another."""
-    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    older = toolchain.OLDER_SERVERS["v1.31.14"]
-    for folder in (tmp_path / "assets", tmp_path / "trainyard/tools" / older.key):
-        folder.mkdir(parents=True)
-        (folder / "kube-apiserver").touch()
-    assert toolchain.ensure("kube-apiserver", tools=older).parent.name == older.key
-
-
 _ALL_SETS = (*toolchain.TOOL_SETS, *toolchain.OLDER_SERVERS.values())
 
 
