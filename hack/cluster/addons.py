@@ -1,4 +1,4 @@
-"""What runs in a cluster on a host node before anybody's own pods: CoreDNS, and the image that holds a pod open."""
+"""The basic parts of a cluster with a host node: CoreDNS, and the pause image."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ _COREFILE = """\
 
 
 def images(progress: Progress) -> list[Path]:
-    """Return the archives of the images, made from our own programs: no registry is needed."""
+    """Return the archives of the images. They are made of programs that are built here, without a registry."""
     found = []
     for program, ref in (("pause", PAUSE_IMAGE), ("coredns", _DNS_IMAGE)):
         binary = toolchain.ensure(program, progress)
@@ -40,22 +40,22 @@ def images(progress: Progress) -> list[Path]:
     return found
 
 
-def proxy_rights() -> dict[str, Any]:
-    """Let kube-proxy read what it serves."""
+def proxy_permissions() -> dict[str, Any]:
+    """Return the permission of kube-proxy to read Services and endpoints."""
     return _binding("trainyard:kube-proxy", "system:node-proxier", {"kind": "User", "name": "system:kube-proxy"})
 
 
 def readiness(path: str, port: int | str) -> dict[str, Any]:
-    """Return a probe: ready at the first answer, not ready after half a minute without one.
+    """Return a probe: ready after the first success, not ready after 30 failures.
 
-    There is one pod of each of these programs. On a busy machine a late answer must not cut every pod off from it.
+    Each of these programs has one pod. On a busy machine, a late response must not make it unavailable.
     """
     http = {"path": path, "port": port}
     return {"httpGet": http, "periodSeconds": 1, "timeoutSeconds": 10, "failureThreshold": 30}
 
 
 def core_dns(address: str, *, forward: bool) -> list[dict[str, Any]]:
-    """Return CoreDNS behind a Service address; it asks the node's name servers about the rest."""
+    """Return CoreDNS with a Service address. With ``forward``, it asks the node's name servers about other names."""
     account = {"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"}
     metadata = {"name": "coredns", "namespace": "kube-system"}
     corefile = _COREFILE.format(port=_DNS_PORT, forward="forward . /etc/resolv.conf" if forward else "")
@@ -129,11 +129,11 @@ def _dns_pod() -> dict[str, Any]:
 
 def _binding(name: str, role: str, subject: dict[str, str]) -> dict[str, Any]:
     group = "rbac.authorization.k8s.io"
-    whom = subject if subject["kind"] == "ServiceAccount" else {**subject, "apiGroup": group}
+    subject_with_group = subject if subject["kind"] == "ServiceAccount" else {**subject, "apiGroup": group}
     return {
         "apiVersion": f"{group}/v1",
         "kind": "ClusterRoleBinding",
         "metadata": {"name": name},
         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
-        "subjects": [whom],
+        "subjects": [subject_with_group],
     }

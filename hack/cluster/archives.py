@@ -1,6 +1,6 @@
-"""Image archives without an image builder: one layer from files, in the format of ``docker save``.
+"""Image archives without an image builder: one layer, in the format of ``docker save``.
 
-That format carries the image's name, and containerd, kind, docker and buildah all read it.
+This format has the name of the image, and containerd, kind, docker and buildah read it.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _CREATED = "1970-01-01T00:00:00Z"
-"""Fixed, so that equal input gives equal bytes. buildah wants one dated entry per layer, or it finds nothing cached."""
+"""Constant, so that equal input gives equal bytes. The cache of buildah needs one dated entry for each layer."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def write_archive(archive: Path, ref: str, files: Mapping[str, Path], entrypoint: Sequence[str]) -> Path:
-    """Write an image of some executables (path in the image to file) and nothing else; equal input, equal bytes."""
+    """Write an image of some executables (path in the image to file). Equal input gives equal bytes."""
     with tempfile.TemporaryDirectory() as folder:
         layer = Path(folder) / "layer.tar"
         with tarfile.open(layer, mode="w") as tar:
@@ -46,7 +46,7 @@ def write_layer_archive(archive: Path, ref: str, layer: Path, settings: Mapping[
     layer_name = f"{digest}/layer.tar"
     manifest = json.dumps([{"Config": config_name, "RepoTags": [ref], "Layers": [layer_name]}]).encode()
     archive.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=archive.parent) as own:  # another process may write the same archive just now
+    with tempfile.TemporaryDirectory(dir=archive.parent) as own:  # another process may write the same archive
         partial = Path(own) / archive.name
         with tarfile.open(partial, mode="w") as tar:
             _add(tar, config_name, config)

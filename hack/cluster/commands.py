@@ -1,4 +1,4 @@
-"""Short commands of this machine, with errors that a person can read."""
+"""Short commands, with readable errors."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ def run(
     stdin: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> str:
-    """Return a command's output. Raises :class:`ClusterError` with the last of its words."""
+    """Return a command's output. Raises :class:`ClusterError` with the end of the output."""
     words = [str(word) for word in command]
     shown = " ".join(words)[:300]
     try:
@@ -26,13 +26,13 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise ClusterError(f"`{shown}` did not end within {timeout:.0f} s") from error
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip())[-_TAIL:]
-        raise ClusterError(f"`{shown}` failed with status {done.returncode}: {said}")
+        output = (done.stderr.strip() or done.stdout.strip())[-_TAIL:]
+        raise ClusterError(f"`{shown}` failed with status {done.returncode}: {output}")
     return done.stdout
 
 
 def succeeds(command: Sequence[str | Path], *, timeout: float = 30) -> bool:
-    """Tell whether a command exists and ends with status 0."""
+    """Return whether a command exists and ends with status 0."""
     try:
         run(command, timeout=timeout)
     except ClusterError:

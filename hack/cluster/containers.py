@@ -1,4 +1,4 @@
-"""containerd: in a node's namespaces, with all it keeps inside the cluster's folder; and bare, to unpack images."""
+"""containerd: in the namespaces of a node, with its data in the cluster's folder; and alone, to unpack images."""
 
 import json
 import shlex
@@ -11,19 +11,19 @@ from cluster.packages import CNI_FOLDER
 from cluster.processes import ProcessTable, wait_for
 
 SOCKET = "/run/containerd/containerd.sock"
-"""The node has a /run of its own, so the usual place is nobody else's; paths of sockets must be short."""
+"""The node has its own /run, so this path is free. The path of a socket must be short."""
 PAUSE_IMAGE = "localhost/pause:1"
 _IMPORT_SECONDS = 600
-_NO_COLLECTION_BY_ITSELF = """\
+_NO_AUTOMATIC_COLLECTION = """\
 [plugins."io.containerd.gc.v1.scheduler"]
   mutation_threshold = 0
   deletion_threshold = 1000000000
   startup_delay = "0s"
 """
-"""While an image takes the place of an older one, nothing holds the layers of both, and unpacking would miss them.
+"""While a new image replaces an older one, nothing refers to their layers. A collection would delete them too early.
 
-A deletion threshold of 0, the default, does not mean never: the first deletion then starts a collection, and the end of
-each import deletes its lease.
+With the default deletion threshold of 0, the first deletion starts a collection, and each import ends with the
+deletion of its lease.
 """
 _CONFIG = """\
 version = 2
@@ -31,7 +31,7 @@ root = "{root}"
 {collection}
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
-  # Without CAP_SYS_RESOURCE nobody may lower the score of a process, and every pod would fail on it.
+  # Lowering the score of a process needs CAP_SYS_RESOURCE. Without this setting, each pod would fail.
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni_programs}"
@@ -51,12 +51,12 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
 
 def root_of(folder: Path) -> Path:
-    """Return where the containerd of a cluster keeps images and containers."""
+    """Return the folder with the images and containers of a cluster."""
     return folder / "containerd" / "root"
 
 
 def start(table: ProcessTable, folder: Path, namespace: Namespace, pods: str) -> None:
-    """Start containerd and wait until it answers. ``pods`` is the range of the pods' addresses."""
+    """Start containerd and wait until it is ready. ``pods`` is the range of the pods' addresses."""
     settings = folder / "containerd"
     cni_config = settings / "cni"
     cni_config.mkdir()
@@ -65,7 +65,7 @@ def start(table: ProcessTable, folder: Path, namespace: Namespace, pods: str) ->
     config.write_text(
         _CONFIG.format(
             root=root_of(folder),
-            collection=_NO_COLLECTION_BY_ITSELF,
+            collection=_NO_AUTOMATIC_COLLECTION,
             pause=PAUSE_IMAGE,
             cni_programs=CNI_FOLDER,
             cni_config=cni_config,
@@ -75,11 +75,11 @@ def start(table: ProcessTable, folder: Path, namespace: Namespace, pods: str) ->
 
 
 def start_store(table: ProcessTable, folder: Path, root: Path) -> Path:
-    """Start a containerd that only keeps images, in ``root``; return its socket. ``folder`` must have a short path."""
+    """Start a containerd for images only, in ``root``. Return its socket. The path of ``folder`` must be short."""
     socket = folder / "containerd.sock"
     config = folder / "config.toml"
     config.write_text(
-        _STORE_CONFIG.format(root=root, collection=_NO_COLLECTION_BY_ITSELF, state=folder / "state", socket=socket)
+        _STORE_CONFIG.format(root=root, collection=_NO_AUTOMATIC_COLLECTION, state=folder / "state", socket=socket)
     )
     _serve(table, config, socket)
     return socket
@@ -89,27 +89,27 @@ def _serve(table: ProcessTable, config: Path, socket: Path) -> None:
     table.start("containerd", ("containerd", f"--config={config}"))
 
     def responds() -> bool:
-        table.insist()
+        table.check_running()
         return socket.exists()
 
-    # The kubelet ends at once if the socket is not there.
+    # The kubelet exits if the socket does not exist.
     wait_for("containerd's socket", responds, 60, lambda: table.tail("containerd"))
 
 
 def load(namespace: Namespace, folder: Path, image: Path) -> None:
-    """Take over an image, under the name it holds, into a cluster's node that runs."""
+    """Import an image into a running node, with the name that it contains."""
     namespace.run(_import(SOCKET, root_of(folder), image), timeout=_IMPORT_SECONDS)
 
 
-def take_over(socket: Path, root: Path, image: Path) -> None:
-    """Take over an image into the containerd of a socket, which keeps its content in ``root``."""
+def import_image(socket: Path, root: Path, image: Path) -> None:
+    """Import an image into the containerd with this socket, whose data is in ``root``."""
     run(_import(str(socket), root, image), timeout=_IMPORT_SECONDS)
 
 
 def collect(socket: Path) -> None:
-    """Remove what no image of this containerd has any more: it does so when a lease ends."""
+    """Remove the data that no image of this containerd uses. The end of a lease starts this."""
     leases = (*_ctr(str(socket)), "leases")
-    lease = run((*leases, "create")).strip()  # a name of its own: one that a killed process left is in nobody's way
+    lease = run((*leases, "create")).strip()  # a new name, because a killed process may have left a lease
     run((*leases, "delete", "--sync", lease), timeout=_IMPORT_SECONDS)
 
 
@@ -126,13 +126,11 @@ def _ctr(socket: str) -> tuple[str, ...]:
     return ("ctr", f"--address={socket}", "--namespace=k8s.io")
 
 
-def version(namespace: Namespace) -> str:
-    """Return containerd's version."""
-    return namespace.run(("containerd", "--version")).split()[2]
-
-
 def _cni(folder: Path, pods: str) -> dict[str, object]:
-    """A veth pair and a route for each pod, no bridge: every packet passes iptables, even between pods by a Service."""
+    """Return a network with a veth pair and a route for each pod, without a bridge.
+
+    So every packet passes iptables, also a packet from a pod through a Service to a pod of the same node.
+    """
     addresses = {
         "type": "host-local",
         "ranges": [[{"subnet": pods}]],

@@ -1,4 +1,4 @@
-"""etcd, API server, controller manager and scheduler: the same programs in every kind of cluster but kind's own."""
+"""etcd, API server, controller manager and scheduler, for all kinds of cluster except kind."""
 
 import base64
 import json
@@ -24,24 +24,24 @@ _START_SECONDS = 180
 
 @dataclass(frozen=True)
 class ControlPlaneOptions:
-    """What differs between the kinds.
+    """The differences between the kinds of cluster.
 
     Attributes
     ----------
     address
-        Where the API server listens: loopback, or the node's own address where pods have to reach it.
+        Where the API server listens: loopback, or the address of the node, if pods must reach it.
     services
-        Where Services get their addresses; their first is the API server's own.
+        The addresses of Services. The first one belongs to the API server.
     prefix
-        What goes in front of every command: how to enter the node's namespaces.
+        The words before each command, which enter the namespaces of the node.
     scheduler
-        Whether pods get a node at all.
+        Whether there is a scheduler.
     server
-        API server and controllers of another release than the one that everything here is built from.
+        API server and controllers of another release.
     flags
         Further flags by program, e.g. an audit log for a benchmark.
     facts
-        What the backend remembers for itself, recorded with the cluster.
+        Further data of the backend, which is recorded with the cluster.
     """
 
     address: str = "127.0.0.1"
@@ -55,7 +55,7 @@ class ControlPlaneOptions:
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """A control plane that runs, with what a node needs to join it."""
+    """A running control plane, with everything that a node needs to join it."""
 
     cluster: Cluster
     authority: Authority
@@ -65,7 +65,7 @@ class ControlPlane:
 
 
 def start(spec: ClusterSpec, options: ControlPlaneOptions, progress: Progress) -> ControlPlane:
-    """Start a control plane in an empty folder and wait until it takes orders. Raises :class:`ClusterError`."""
+    """Start a control plane in an empty folder and wait until it is ready. Raises :class:`ClusterError`."""
     programs = toolchain.ensure_all(("etcd", "kubectl"), progress)
     for server in ("kube-apiserver", "kube-controller-manager"):
         programs[server] = toolchain.ensure(server, progress, options.server)
@@ -84,7 +84,7 @@ def start(spec: ClusterSpec, options: ControlPlaneOptions, progress: Progress) -
     table = ProcessTable(folder, options.prefix)
     table.start("etcd", _etcd(programs, plane))
     table.start("kube-apiserver", _apiserver(programs, plane, options))
-    _wait_for(table, plane, "the API server", "/readyz")  # the controllers wait 10 s for it and give up
+    _wait_for(table, plane, "the API server", "/readyz")  # the controllers exit if it is not ready within 10 s
     table.start("kube-controller-manager", _controllers(programs, plane, options))
     if options.scheduler:
         table.start("kube-scheduler", _scheduler(programs, plane, options))
@@ -93,12 +93,12 @@ def start(spec: ClusterSpec, options: ControlPlaneOptions, progress: Progress) -
 
 
 def stop(folder: Path) -> None:
-    """Stop what :func:`start` started, at once: all is thrown away, and a polite API server may take a minute."""
+    """Kill all programs of the cluster. After SIGTERM, the API server may need a minute."""
     ProcessTable(folder).kill_all()
 
 
 def write_kubeconfig(path: Path, server: str, ca: Path, identity: Identity) -> Path:
-    """Write a kubeconfig that needs no other file. JSON is YAML."""
+    """Write a kubeconfig with embedded certificates, as JSON."""
 
     def inline(file: Path) -> str:
         return base64.b64encode(file.read_bytes()).decode()
@@ -118,7 +118,7 @@ def write_kubeconfig(path: Path, server: str, ca: Path, identity: Identity) -> P
 
 
 class ControlPlaneBackend:
-    """The control plane alone: pods stay Pending. Starts in seconds, for integration tests."""
+    """The control plane alone, for integration tests. Pods stay Pending."""
 
     kind: Kind = "control-plane"
 
@@ -141,12 +141,12 @@ class ControlPlaneBackend:
         forget(cluster.name)
 
     def load_image(self, cluster: Cluster, image: Path, progress: Progress) -> None:
-        """There is no node that could take an image."""
-        raise ClusterError(f"cluster {cluster.name} is a control plane without a node: {image.name} has no place to go")
+        """Raise :class:`ClusterError`: there is no node."""
+        raise ClusterError(f"cluster {cluster.name} has no node: {image.name} cannot be loaded")
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
-        """There is no pod that could answer."""
-        raise ClusterError(f"cluster {cluster.name} runs no pods: {namespace}/{service}:{port} has no address")
+        """Raise :class:`ClusterError`: there are no pods."""
+        raise ClusterError(f"cluster {cluster.name} has no node: no pod of {namespace}/{service}:{port} can run")
 
 
 def _etcd(programs: Mapping[str, Path], plane: ControlPlane) -> list[str]:
@@ -162,7 +162,7 @@ def _etcd(programs: Mapping[str, Path], plane: ControlPlane) -> list[str]:
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=default={peer}",
-        "--unsafe-no-fsync",  # a cluster for development: a power cut may take it
+        "--unsafe-no-fsync",  # a power failure may destroy this cluster for development
         "--log-level=warn",
     ]
 
@@ -185,7 +185,7 @@ def _apiserver(programs: Mapping[str, Path], plane: ControlPlane, options: Contr
         f"--kubelet-client-certificate={plane.admin.certificate}",
         f"--kubelet-client-key={plane.admin.key}",
         f"--kubelet-certificate-authority={plane.authority.files.certificate}",
-        "--kubelet-preferred-address-types=InternalIP",  # else `kubectl logs` looks the node's name up in DNS
+        "--kubelet-preferred-address-types=InternalIP",  # otherwise `kubectl logs` looks up the name of the node in DNS
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         f"--service-cluster-ip-range={options.services}",
@@ -241,12 +241,12 @@ def _component_kubeconfig(plane: ControlPlane, component: str) -> Path:
 
 
 def _wait_for(table: ProcessTable, plane: ControlPlane, what: str, path: str) -> None:
-    """Wait until the API server answers a path, which tells that something works."""
+    """Wait until the API server responds to a path with status 200."""
     trust = ssl.create_default_context(cafile=str(plane.authority.files.certificate))
     trust.load_cert_chain(plane.admin.certificate, plane.admin.key)
 
     def responds() -> bool:
-        table.insist()
+        table.check_running()
         try:
             with urllib.request.urlopen(plane.cluster.server + path, context=trust, timeout=5) as response:
                 return bool(response.status == 200)
@@ -255,5 +255,5 @@ def _wait_for(table: ProcessTable, plane: ControlPlane, what: str, path: str) ->
 
     if not eventually(responds, _START_SECONDS):
         raise ClusterError(
-            f"{what} did not become ready in {_START_SECONDS} s; the logs lie in {plane.cluster.folder / 'logs'}"
+            f"{what} did not become ready in {_START_SECONDS} s; see the logs in {plane.cluster.folder / 'logs'}"
         )

@@ -1,6 +1,6 @@
-"""A node on this machine itself: kubelet, containerd and kube-proxy beside the control plane, in their own namespaces.
+"""A node on this machine: kubelet, containerd and kube-proxy in their own namespaces, with the control plane.
 
-It needs root on Debian or Ubuntu, and no Docker.
+It needs root on Debian or Ubuntu. It does not need Docker.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from cluster import addons, cgroups, containers, control_plane, host_network, node_images, packages, state, toolchain
 from cluster.commands import succeeds
 from cluster.control_plane import ControlPlane, ControlPlaneOptions
-from cluster.host_namespace import HOLDER, PROBE, Namespace, remove_stubborn_folders
+from cluster.host_namespace import HOLDER, PROBE, Namespace, remove_fixed_folders
 from cluster.host_network import Network
 from cluster.kubectl import POLL_SECONDS, apply, is_ready, read, service_port
 from cluster.model import Cluster, ClusterSpec, Kind, Progress
@@ -29,15 +29,15 @@ class HostBackend:
     kind: Kind = "host"
 
     def obstacle(self) -> str | None:
-        """Return why it cannot run here, after trying what it will need."""
+        """Return why it cannot run here. This tries the commands that it needs."""
         if os.geteuid() != 0:
             return "the host node needs root (try `sudo -E env PATH=$PATH make ...`)"
         if shutil.which("apt-get") is None:
             return "the host node needs Debian or Ubuntu (there is no apt-get)"
         if not succeeds(PROBE):
-            return "this root may not make namespaces and mounts (an unprivileged container?)"
+            return "root may not create namespaces and mounts here (is this an unprivileged container?)"
         if shutil.which("iptables") and not succeeds(("iptables", "--wait", "-t", "nat", "-S", "POSTROUTING")):
-            return "iptables does not work here (no right to, or no support in the kernel)"
+            return "iptables does not work here (no permission, or no support in the kernel)"
         return toolchain.obstacle(*_PROGRAMS)
 
     def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
@@ -48,13 +48,13 @@ class HostBackend:
         cluster, network = _claim(spec)
         root = containers.root_of(cluster.folder)
         root.parent.mkdir()
-        node_images.begin(root, images, progress)
+        node_images.link(root, images, progress)
         table = ProcessTable(cluster.folder)
         namespace = Namespace(table)
         namespace.open()
         host_network.allow_forwarding()
         host_network.connect(network, namespace)
-        progress(f"network {network.range}: pods and Services are reached from this machine at their own addresses")
+        progress(f"network {network.range}: this machine reaches pods and Services at their own addresses")
         progress("starting containerd, etcd, API server, controllers and scheduler")
         inside = ProcessTable(cluster.folder, namespace.prefix())
         containers.start(inside, cluster.folder, namespace, network.pods)
@@ -69,17 +69,17 @@ class HostBackend:
         progress("starting kubelet, kube-proxy and CoreDNS")
         _start_node(inside, cluster.folder, spec.name, plane, network)
         cluster = plane.cluster
-        apply(cluster, [*addons.core_dns(network.dns_ip, forward=bool(_nameservers())), addons.proxy_rights()])
+        apply(cluster, [*addons.core_dns(network.dns_ip, forward=bool(_nameservers())), addons.proxy_permissions()])
         _wait_ready(cluster, inside)
         return cluster
 
     def prepare(self, images: Sequence[Path], progress: Progress) -> None:
-        """Unpack images for nodes to come. Raises :class:`ClusterError`."""
+        """Unpack images for later nodes. Raises :class:`ClusterError`."""
         packages.ensure(packages.NODE_PACKAGES, progress)
         node_images.prepare(images, progress)
 
     def down(self, cluster: Cluster, progress: Progress) -> None:
-        """Kill the namespaces with all that runs in them, and remove the rest."""
+        """Kill the namespaces with all their processes, and remove the rest."""
         progress(f"stopping cluster {cluster.name}: processes, containers, network, folder")
         ProcessTable(cluster.folder).kill_all(first=HOLDER)
         if number := cluster.facts.get("network"):
@@ -87,13 +87,13 @@ class HostBackend:
             host_network.disconnect(network, cluster.folder)
             cgroups.remove(network.interface)
         state.forget(cluster.name)
-        with host_network.choosing():  # so that nobody starts meanwhile
+        with host_network.locked():  # so that no cluster starts meanwhile
             if not host_network.in_use():
                 host_network.restore_forwarding()
-                remove_stubborn_folders()
+                remove_fixed_folders()
 
     def load_image(self, cluster: Cluster, image: Path, progress: Progress) -> None:
-        """Give an image to containerd, unless it has the very same."""
+        """Load an image into containerd, unless it has this image already."""
         root = containers.root_of(cluster.folder)
         if node_images.has(root, image):
             progress(f"the node of {cluster.name} has {image.name} already")
@@ -103,14 +103,14 @@ class HostBackend:
         node_images.record(root, image)
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
-        """Return the Service's own address: this machine has a route to it. Raises :class:`ClusterError`."""
+        """Return the address of the Service, to which this machine has a route. Raises :class:`ClusterError`."""
         spec, _ = service_port(cluster, namespace, service, port)
         return f"{spec['clusterIP']}:{port}"
 
 
 def _claim(spec: ClusterSpec) -> tuple[Cluster, Network]:
-    """Take a network that no other cluster has; recorded before anything is made that has to be removed."""
-    with host_network.choosing():
+    """Claim a network. The cluster is recorded before anything exists that must be removed."""
+    with host_network.locked():
         taken = [int(cluster.facts["network"]) for cluster in _host_clusters()]
         network = host_network.first_free(taken, host_network.routed())
         folder = state.folder_of(spec.name)
@@ -186,11 +186,11 @@ def _kubelet_config(settings: Path, network: Network, ca: Path, own: Identity) -
         "podLogsDir": str(settings / "pod-logs"),
         "volumePluginDir": str(settings / "volume-plugins"),
         "staticPodPath": "",
-        # A full disk of a workstation is no reason to delete the images of a demo.
+        # A nearly full disk of a workstation must not remove images or evict pods.
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
         "shutdownGracePeriod": "0s",
-        # The pace of a machine with one node, not of a data centre.
+        # Shorter intervals than in a large cluster.
         "crashLoopBackOff": {"maxContainerRestartPeriod": "2s"},
         "syncFrequency": "10s",
         "nodeStatusUpdateFrequency": "5s",
@@ -205,7 +205,7 @@ def _proxy_config(access: Path, network: Network) -> dict[str, object]:
         "bindAddress": network.node_ip,
         "clientConnection": {"kubeconfig": str(access)},
         "clusterCIDR": network.pods,
-        # The limit belongs to the whole machine; leave it as it is.
+        # This limit applies to the whole machine; do not change it.
         "conntrack": {"maxPerCore": 0, "min": 0},
         "iptables": {"minSyncPeriod": "0s"},
     }
@@ -214,7 +214,7 @@ def _proxy_config(access: Path, network: Network) -> dict[str, object]:
 def _wait_ready(cluster: Cluster, table: ProcessTable) -> None:
     def holds(condition: Callable[[Cluster], bool]) -> Callable[[], bool]:
         def check() -> bool:
-            table.insist()
+            table.check_running()
             return condition(cluster)
 
         return check
@@ -234,7 +234,7 @@ def _dns_ready(cluster: Cluster) -> bool:
 
 
 def _nameservers() -> list[str]:
-    """Return the name servers that pods can reach; a resolver on loopback serves this machine alone."""
+    """Return the name servers that pods can reach. They cannot reach a resolver on loopback."""
     for file in (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf")):
         if file.exists():
             lines = [line.split() for line in file.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Images from this project's Dockerfiles: with docker where it answers, else with buildah on a Debian base."""
+"""Images from this project's Dockerfiles: built by a Docker daemon, or by buildah on a Debian base."""
 
 import configparser
 import hashlib
@@ -15,16 +15,16 @@ from cluster import layouts, packages
 from cluster.archives import write_layer_archive
 from cluster.commands import run, succeeds
 from cluster.model import ClusterError, Progress
-from cluster.state import cache_folder, only_one
+from cluster.state import cache_folder, exclusive_lock
 
 _SUITE = "trixie"
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates,libgomp1"
 _BASE_FORMAT = 2
-"""Goes up when the steps below change."""
+"""Increase it when the steps below change."""
 _NOT_IN_BASE = ("./var/cache/apt/*", "./var/lib/apt/lists/*", "./var/log/*", "./usr/share/doc/*", "./usr/share/man/*")
 _BUILD_SECONDS = 1800
 _KEPT_LAYERS = 400
-"""A build of the four images makes about 45, a rebuild after a change of the code about 12."""
+"""A build of the four images creates about 45 layers, a rebuild after a change of the code about 12."""
 _PARTIAL = ".partial"
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _COPY = re.compile(r"^COPY\s+(?!--from)(?P<words>.+)$", re.MULTILINE)
@@ -32,7 +32,7 @@ _COPY = re.compile(r"^COPY\s+(?!--from)(?P<words>.+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class ImageBuild:
-    """What an image is built from."""
+    """The inputs of an image."""
 
     dockerfile: Path
     context: Path
@@ -42,7 +42,7 @@ class ImageBuild:
     build_args: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self, base: str) -> str:
-        """Return a hash of all that decides about the image: the same again need not be built again."""
+        """Return a hash of all inputs. An image with the same hash need not be built again."""
         content = hashlib.sha256(repr((self.tag, self.target, sorted(self.build_args.items()), base)).encode())
         for file in (self.dockerfile, *self._sources()):
             content.update(f"{file.relative_to(self.context)} {file.stat().st_mode:o}\n".encode())
@@ -58,19 +58,19 @@ class ImageBuild:
 
 
 def build_image(build: ImageBuild, progress: Progress) -> Path:
-    """Return an image, built only if something it is made of has changed: docker's archive, or a layout from buildah.
+    """Return an image: an archive of docker, or a layout of buildah. It is built only if an input has changed.
 
     Raises
     ------
     ClusterError
-        When no builder can run here, or with the end of what the builder said.
+        If no builder can run here, or the build fails; with the end of its output.
     """
     docker = has_docker()
     base = "" if docker else _base_key()  # docker pulls the base that the Dockerfile names
     stem = re.sub(r"[^a-z0-9.]+", "-", build.tag.lower())
     folder = cache_folder() / "images"
     image = folder / f"{stem}-{build.digest(base)}{'.tar' if docker else ''}"
-    with only_one(folder / ".lock"):
+    with exclusive_lock(folder / ".lock"):
         if image.exists():
             progress(f"image {build.tag}: unchanged")
             return image
@@ -99,7 +99,7 @@ def _remove(image: Path) -> None:
 
 
 def has_docker() -> bool:
-    """Tell whether a Docker daemon answers."""
+    """Return whether a Docker daemon responds."""
     return shutil.which("docker") is not None and succeeds(("docker", "info"))
 
 
@@ -138,7 +138,7 @@ def _build_with_buildah(build: ImageBuild, layout: Path, progress: Progress) -> 
 
 
 def _copy_out(buildah: tuple[str, ...], tag: str, layout: Path) -> None:
-    """Copy an image out of buildah's storage with skopeo, which leaves out the layers that other layouts have."""
+    """Copy an image from buildah's storage with skopeo, without the layers that other layouts have."""
     root, runroot, driver = (option.partition("=")[2] for option in buildah[1:])
     shared = layouts.blob_folder(layout.parent)
     options = ("--quiet", "--dest-oci-accept-uncompressed-layers", f"--dest-shared-blob-dir={shared}")
@@ -156,26 +156,26 @@ def _build_options(build: ImageBuild) -> list[str]:
 
 
 def _buildah() -> tuple[str, ...]:
-    """Return buildah with a storage of its own: nobody's images are touched. The driver depends on the file system."""
+    """Return the command of buildah with its own storage. The driver depends on the file system."""
     storage = cache_folder() / "buildah"
     for driver in ("overlay", "vfs"):
         root = storage / driver
         command = ("buildah", f"--root={root}", f"--runroot={root}-run", f"--storage-driver={driver}")
         if succeeds((*command, "info")):
             return command
-    raise ClusterError(f"buildah can keep no images in {storage}: see `{' '.join(command)} info`")
+    raise ClusterError(f"buildah cannot store images in {storage}: see `{' '.join(command)} info`")
 
 
 def _bound_storage(buildah: tuple[str, ...], progress: Progress) -> None:
-    """Start anew when layers of past builds have piled up: nothing else ever removes them."""
+    """Remove all layers if there are too many from earlier builds."""
     kept = run((*buildah, "images", "--all", "--quiet")).splitlines()
     if len(kept) > _KEPT_LAYERS:
-        progress(f"removing {len(kept)} layers of past image builds")
+        progress(f"removing {len(kept)} layers of earlier image builds")
         _run((*buildah, "rmi", "--all", "--force"))
 
 
 def pip_files(folder: Path) -> list[tuple[Path, str]]:
-    """Return files that make pip in a build find what pip finds here: its configuration and the trusted authorities."""
+    """Return the files that give pip in a build the configuration and the trusted CAs of this machine."""
     listed = run((sys.executable, "-m", "pip", "config", "list")).splitlines()
     settings = configparser.RawConfigParser()
     settings["global"] = {}
@@ -205,12 +205,12 @@ def base_name() -> str:
 
 
 def base_archive(progress: Progress) -> Path:
-    """Return Debian with Python as an image's archive: made once, where no image registry needs to be reached."""
+    """Return the archive of an image with Debian and Python. It is created once, without an image registry."""
     archive = cache_folder() / "base" / f"{_base_key()}.tar"
     if archive.exists():
         return archive
     packages.ensure(packages.BASE_PACKAGES, progress)
-    progress(f"making the base image: Debian {_SUITE} with Python (once; kept in the cache)")
+    progress(f"creating the base image: Debian {_SUITE} with Python (only once)")
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
         root, layer = Path(folder) / "root", Path(folder) / "layer.tar"

@@ -16,12 +16,12 @@ from cluster.processes import ProcessTable, wait_for
 from cluster.state import folder_of, forget, free_ports, save
 
 _PREFIX = "trainyard-"
-"""Before every name that kind sees: clusters of other people on the same daemon are never touched."""
+"""Prefix of all names for kind, so that other clusters of the same daemon are never changed."""
 
 NODE_IMAGE_VARIABLE = "TRAINYARD_KIND_IMAGE"
-"""Names the node image to use instead, for example that of a mirror."""
+"""Environment variable with another node image, for example of a mirror."""
 _NODE_IMAGE = "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed"
-"""The newest supported Kubernetes that kind v0.33.0 has an image of, as its release notes name it."""
+"""The image of the newest supported Kubernetes in the release notes of kind v0.33.0."""
 
 _ASK_SECONDS = 20
 _CREATE_SECONDS = 600
@@ -52,7 +52,7 @@ class KindBackend:
         save(Cluster(spec.name, spec.kind, folder, kubeconfig, ""))  # before anything exists that must be removed
         kind = _program(progress)
         run(delete_command(kind, spec.name, kubeconfig), timeout=_CREATE_SECONDS)
-        progress("creating a kind cluster: the first time its node image is fetched")
+        progress("creating a kind cluster: the first time, this pulls its node image")
         run(create_command(kind, spec.name, kubeconfig), timeout=_CREATE_SECONDS)
         server = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
         cluster = Cluster(spec.name, spec.kind, folder, kubeconfig, server)
@@ -74,23 +74,23 @@ class KindBackend:
         run(load_command(_program(progress), cluster.name, image), timeout=_CREATE_SECONDS)
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
-        """Return the address of a port-forward to the Service, started if need be and ended by `down`."""
+        """Return the address of a port-forward to the Service. It is started if necessary, and `down` ends it."""
 
         def command(local: int) -> list[str]:
             return forward_command(kubectl_program(), cluster.kubeconfig, f"{namespace}/{service}", local, port)
 
-        return f"127.0.0.1:{_carried(cluster, f'{namespace}.{service}.{port}.', command)}"
+        return f"127.0.0.1:{_forwarded(cluster, f'{namespace}.{service}.{port}.', command)}"
 
     def api_address(self, cluster: Cluster) -> str:
-        """Return where the API server answers without credentials, on this machine alone, until `down`.
+        """Return the address of a proxy to the API server that needs no credentials, until `down`.
 
-        A port-forward stays with one pod; the API server asks the Service anew for each request.
+        A port-forward always uses the same pod. The API server chooses a pod of the Service for each request.
         """
 
         def command(local: int) -> list[str]:
             return [str(kubectl_program()), f"--kubeconfig={cluster.kubeconfig}", "proxy", f"--port={local}"]
 
-        return f"127.0.0.1:{_carried(cluster, 'api.', command)}"
+        return f"127.0.0.1:{_forwarded(cluster, 'api.', command)}"
 
     def containers(self, cluster: Cluster) -> dict[str, str]:
         """Return the state of each of the cluster's containers."""
@@ -106,7 +106,7 @@ def create_command(kind: Path, name: str, kubeconfig: Path) -> list[str]:
 
 
 def delete_command(kind: Path, name: str, kubeconfig: Path) -> list[str]:
-    """Build the command that deletes a cluster; one that does not exist is fine for kind."""
+    """Build the command that deletes a cluster. It succeeds if there is none."""
     return [str(kind), "delete", "cluster", "--name", _PREFIX + name, "--kubeconfig", str(kubeconfig)]
 
 
@@ -116,7 +116,7 @@ def load_command(kind: Path, name: str, archive: Path) -> list[str]:
 
 
 def forward_command(kubectl: Path, kubeconfig: Path, service: str, local: int, port: int) -> list[str]:
-    """Build the command that carries a loopback port to a Service, given as `namespace/name`."""
+    """Build the command that forwards a loopback port to a Service, given as `namespace/name`."""
     namespace, _, name = service.partition("/")
     target = ["port-forward", "--address=127.0.0.1", f"service/{name}", f"{local}:{port}"]
     return [str(kubectl), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}", *target]
@@ -127,15 +127,15 @@ def _program(progress: Progress) -> Path:
     return Path(installed) if installed else toolchain.ensure("kind", progress)
 
 
-def _carried(cluster: Cluster, prefix: str, command: Callable[[int], list[str]]) -> int:
-    """Return the loopback port of a process that carries it into the cluster, started if need be."""
+def _forwarded(cluster: Cluster, prefix: str, command: Callable[[int], list[str]]) -> int:
+    """Return the loopback port of a forwarding process, which is started if necessary."""
     table = _forwards(cluster)
     running = next((each for each in table.all() if each.name.startswith(prefix) and each.alive()), None)
     if running is None:
         local = free_ports(prefix)[prefix]
         name = f"{prefix}{local}"
         running = table.start(name, command(local))
-        wait_for(f"the way to {prefix}", lambda: _listens(local), _FORWARD_SECONDS, lambda: table.tail(name))
+        wait_for(f"the port-forward {prefix}", lambda: _listens(local), _FORWARD_SECONDS, lambda: table.tail(name))
     return int(running.name.removeprefix(prefix))
 
 

@@ -1,4 +1,4 @@
-"""`kubectl` for a cluster of ours: errors as :class:`ClusterError`, answers as objects."""
+"""`kubectl` for a local cluster."""
 
 import json
 import shutil
@@ -12,30 +12,30 @@ from cluster.model import Cluster, ClusterError
 
 _SECONDS = 300
 POLL_SECONDS = 0.25
-"""Between two looks with kubectl: each takes a tenth of a second of a core."""
+"""Interval of checks with kubectl. Each takes 0.1 s of CPU time."""
 
 
 def program() -> Path:
-    """Return kubectl: an installed one where there is one, else ours."""
+    """Return an installed kubectl, or the one that is built here."""
     installed = shutil.which("kubectl")
     return Path(installed) if installed else toolchain.ensure("kubectl")
 
 
 def kubectl(cluster: Cluster, *arguments: str, stdin: str | None = None) -> str:
-    """Run kubectl as the cluster's administrator; returns its output. Raises :class:`ClusterError` with its words."""
-    # The cache of what the API server offers goes with the cluster, not into the home folder.
+    """Run kubectl as administrator and return its output. Raises :class:`ClusterError` with its error message."""
+    # The discovery cache is removed with the cluster.
     common = (f"--kubeconfig={cluster.kubeconfig}", f"--cache-dir={cluster.folder / 'kubectl-cache'}")
     return run([program(), *common, *arguments], timeout=_SECONDS, stdin=stdin)
 
 
 def apply(cluster: Cluster, objects: Sequence[dict[str, Any]]) -> None:
-    """Create or update objects, by server-side apply. Raises :class:`ClusterError`."""
+    """Create or update objects with server-side apply. Raises :class:`ClusterError`."""
     content = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     kubectl(cluster, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=content)
 
 
 def read(cluster: Cluster, kind: str, name: str = "", *, namespace: str = "", selector: str = "") -> dict[str, Any]:
-    """Return one object (empty when it does not exist) or, without a name, a list. Raises :class:`ClusterError`."""
+    """Return one object (empty if it does not exist), or a list if there is no name. Raises :class:`ClusterError`."""
     options = [*([f"--namespace={namespace}"] if namespace else []), *([f"--selector={selector}"] if selector else [])]
     response = kubectl(cluster, "get", kind, *([name, "--ignore-not-found"] if name else []), *options, "-o", "json")
     return dict(json.loads(response)) if response.strip() else {}

@@ -1,6 +1,6 @@
-"""Images as OCI image layouts: a folder of its own for each image, and one folder of blobs beside them, for all.
+"""Images as OCI image layouts. Each image has its own folder, and all images share one folder of blobs.
 
-A rebuild after a change of the code then writes, and gives to a node, the few megabytes that are new.
+After a change of the code, a rebuild writes only the new blobs, and a node gets only these.
 """
 
 import json
@@ -11,21 +11,21 @@ from typing import Any
 _INDEX = "index.json"
 _BLOBS = Path("blobs", "sha256")
 _NAME = "io.containerd.image.name"
-"""Where containerd looks for an image's full name; the standard has only a place for its tag."""
+"""The annotation from which containerd takes the full name of an image. The standard has only its tag."""
 
 
 def blob_folder(images: Path) -> Path:
-    """Return the folder that the layouts in ``images`` share, as ``skopeo copy --dest-shared-blob-dir`` takes it."""
+    """Return the folder that the layouts in ``images`` share, for ``skopeo copy --dest-shared-blob-dir``."""
     return images / _BLOBS.parent
 
 
 def is_layout(image: Path) -> bool:
-    """Tell a layout from an archive."""
+    """Return whether an image is a layout, not an archive."""
     return (image / _INDEX).is_file()
 
 
 def name(layout: Path, ref: str) -> None:
-    """Give the layout's one image its full name."""
+    """Set the full name of the image in a layout."""
     index = _read(layout / _INDEX)
     [described] = index["manifests"]
     described["annotations"] = {_NAME: ref}
@@ -33,14 +33,14 @@ def name(layout: Path, ref: str) -> None:
 
 
 def pack(layout: Path, known: Callable[[str], bool]) -> list[str]:
-    """Return the command that writes the layout as a tar, without the blobs whose digest the reader knows already."""
+    """Return the command that writes the layout as a tar, without the blobs that the reader has already."""
     new = [str(_BLOBS / digest) for digest in _blobs(layout) if not known(digest)]
-    blobs = [f"--directory={layout.parent}", *new] if new else []  # tar refuses a folder that no file follows
+    blobs = [f"--directory={layout.parent}", *new] if new else []  # tar refuses a folder without files
     return ["tar", "--create", *blobs, f"--directory={layout}", "oci-layout", _INDEX]
 
 
 def remove_unused(images: Path) -> None:
-    """Remove the blobs that no layout in this folder has any more."""
+    """Remove the blobs that no layout in this folder uses."""
     used = {digest for index in images.glob(f"*/{_INDEX}") for digest in _blobs(index.parent)}
     for blob in (images / _BLOBS).iterdir():
         if blob.name not in used:

@@ -1,4 +1,4 @@
-"""`up`, `down` and the choice between the kinds: what the command line and the tests call."""
+"""`up`, `down` and the choice of the kind of cluster, for the command line and the tests."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from cluster.processes import ProcessTable
 
 
 def backend(kind: Kind) -> Backend:
-    """Return the backend of a kind. Imported late: a control plane needs nothing of a node."""
+    """Return the backend of a kind. It is imported here, because a control plane needs no code of nodes."""
     match kind:
         case "kind":
             from cluster.kind_backend import KindBackend
@@ -30,7 +30,7 @@ def backend(kind: Kind) -> Backend:
 
 
 def choose(wanted: Kind | None, progress: Progress) -> Kind:
-    """Return the wanted kind, or the best that runs here. Raises :class:`ClusterError` that names the ways out."""
+    """Return the wanted kind, or the best one that can run here. Raises :class:`ClusterError` if none can."""
     if wanted is not None:
         if why := backend(wanted).obstacle():
             raise ClusterError(f"a cluster of kind {wanted} cannot run here: {why}")
@@ -43,11 +43,11 @@ def choose(wanted: Kind | None, progress: Progress) -> Kind:
             return kind
         obstacles.append(f"not {kind}: {why}")
     ways = "start Docker, or run as root on Debian or Ubuntu, or install Go 1.26 for the process node"
-    raise ClusterError("no kind of cluster can run here; " + "; ".join(obstacles) + f". Ways out: {ways}")
+    raise ClusterError("no kind of cluster can run here: " + "; ".join(obstacles) + f". To solve this, {ways}")
 
 
 def up(name: str, wanted: Kind | None, progress: Progress, images: Callable[[], Sequence[Path]] = tuple) -> Cluster:
-    """Return a running cluster of this name, starting it if need be: then with ``images()``, where its node can.
+    """Return the running cluster of this name, or start one. A host node then has ``images()`` from the start.
 
     Raises :class:`ClusterError`.
     """
@@ -57,11 +57,11 @@ def up(name: str, wanted: Kind | None, progress: Progress, images: Callable[[], 
             if is_running(known):
                 if wanted not in (None, known.kind):
                     raise ClusterError(
-                        f"cluster {name} runs already, as kind {known.kind}: take it down first, or use another name"
+                        f"cluster {name} already runs as kind {known.kind}: take it down first, or use another name"
                     )
-                progress(f"cluster {name} (kind {known.kind}) runs already")
+                progress(f"cluster {name} (kind {known.kind}) is already running")
                 return known
-            progress(f"removing what an earlier cluster {name} (kind {known.kind}) left behind")
+            progress(f"removing the rest of an earlier cluster {name} (kind {known.kind})")
             backend(known.kind).down(known, progress)
         state.forget(name)
         spec = ClusterSpec(name, choose(wanted, progress), images)
@@ -69,14 +69,14 @@ def up(name: str, wanted: Kind | None, progress: Progress, images: Callable[[], 
 
 
 def down(name: str, progress: Progress) -> None:
-    """Remove a cluster. One that does not exist is fine."""
+    """Remove a cluster, if it exists."""
     with state.locked(name):
         known = state.load(name)
         if known is None:
             progress(f"there is no cluster {name}")
             return
         backend(known.kind).down(known, progress)
-        progress(f"cluster {name} is gone")
+        progress(f"cluster {name} is removed")
 
 
 def find(name: str) -> Cluster:
@@ -89,7 +89,7 @@ def find(name: str) -> Cluster:
 
 
 def is_running(cluster: Cluster) -> bool:
-    """Tell whether a cluster was started to the end and all of it is alive: processes, or with kind its containers."""
+    """Return whether a cluster has started completely and all its processes (with kind, its containers) run."""
     if not state.is_ready(cluster.name):
         return False
     if cluster.kind == "kind":
@@ -105,7 +105,7 @@ def is_running(cluster: Cluster) -> bool:
 def temporary_control_plane(
     name: str, options: ControlPlaneOptions | None = None, progress: Progress = print
 ) -> Iterator[Cluster]:
-    """Run a control plane for the length of a ``with`` block."""
+    """Run a control plane during a ``with`` block."""
     chosen = ControlPlaneBackend(options)
     with state.locked(name):
         if (known := state.load(name)) is not None:
@@ -119,7 +119,7 @@ def temporary_control_plane(
 
 
 def _start(chosen: Backend, spec: ClusterSpec, progress: Progress) -> Cluster:
-    """Start a cluster; a start that fails leaves nothing behind but its logs' last words in the error."""
+    """Start a cluster. If the start fails, remove everything that it created."""
     try:
         cluster = chosen.up(spec, progress)
         state.mark_ready(spec.name)

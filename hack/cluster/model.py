@@ -1,4 +1,4 @@
-"""What the kinds of cluster have in common: a spec, a handle, and what every backend can do."""
+"""What the kinds of cluster have in common: the spec, the running cluster, and the backend."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,21 +9,21 @@ Kind = Literal["kind", "host", "process", "control-plane"]
 KINDS: tuple[Kind, ...] = ("kind", "host", "process", "control-plane")
 
 Progress = Callable[[str], None]
-"""Takes one plain sentence about what is being done."""
+"""Receives one sentence about the current step."""
 
 
 class ClusterError(Exception):
-    """Something that a person has to know or mend; the text is one or a few plain sentences."""
+    """A problem that the user has to know or solve. The message says what to do."""
 
 
 @dataclass(frozen=True)
 class ClusterSpec:
-    """What is wanted.
+    """The cluster that the user wants.
 
     Attributes
     ----------
     images
-        Returns images that the node is to begin with. A host node does; the others are given them later.
+        Returns the images that a host node has from the start. Other nodes get their images later.
     """
 
     name: str
@@ -33,18 +33,18 @@ class ClusterSpec:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that runs: how to reach it, and what must be known to take it away again.
+    """A running cluster: how to reach it, and what `down` must know to remove it.
 
     Attributes
     ----------
     folder
-        Everything the cluster keeps on this machine.
+        All files of the cluster.
     kubeconfig
-        Of an administrator, with an address that is reachable from this machine.
+        Of an administrator, with an address that this machine can reach.
     ports
-        Loopback ports by the name of what listens there.
+        Loopback ports by the name of the program that listens there.
     facts
-        What a backend has to remember for itself (interface names, subnets, ...).
+        Further data of the backend, such as the number of the network.
     """
 
     name: str
@@ -62,19 +62,19 @@ class Backend(Protocol):
     kind: Kind
 
     def obstacle(self) -> str | None:
-        """Return why this kind cannot run here, in a sentence, or ``None``."""
+        """Return why this kind cannot run on this machine, or ``None``."""
         ...
 
     def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
-        """Start it. What an earlier one of this name left behind is removed first. Raises :class:`ClusterError`."""
+        """Start a cluster and wait until it is ready. Raises :class:`ClusterError`."""
         ...
 
     def down(self, cluster: Cluster, progress: Progress) -> None:
-        """Stop it and leave nothing behind: no process, mount, interface, rule or folder."""
+        """Stop a cluster and remove all its processes, mounts, interfaces, rules and folders."""
         ...
 
     def load_image(self, cluster: Cluster, image: Path, progress: Progress) -> None:
-        """Make an image known to the node: an archive, or a layout where that was built."""
+        """Load an image into the node: an archive or a layout."""
         ...
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:

@@ -1,7 +1,7 @@
-"""The images that host nodes begin with: taken over once per machine, unpacked, and then only linked.
+"""The images that host nodes have from the start. They are unpacked once per machine, and then only linked.
 
-Taking over costs a core ten seconds and more for each GB, a tree of hard links one or two. What containerd keeps of
-images never changes once it is written, its databases apart: those are copied.
+Importing an image takes ten seconds or more of CPU time for each GB, a tree of hard links one or two. containerd never
+changes the files of an image. It does change its databases, so these are copied.
 """
 
 import json
@@ -15,16 +15,16 @@ from cluster import containers
 from cluster.commands import run
 from cluster.model import Progress
 from cluster.processes import ProcessTable
-from cluster.state import cache_folder, only_one
+from cluster.state import cache_folder, exclusive_lock
 
 _RECORD = "images.json"
 _LINK_SECONDS = 300
 _OWN_MOUNTS = ("unshare", "--mount", "--propagation=private", "--")
-"""Unpacking mounts each layer for a moment: even a hard kill leaves nothing on the machine."""
+"""Unpacking mounts each layer. In a private namespace, no mount remains if the process is killed."""
 
 
-def begin(root: Path, images: Sequence[Path], progress: Progress) -> None:
-    """Make containerd's folder for a new node that has these images, and any others that an earlier node began with."""
+def link(root: Path, images: Sequence[Path], progress: Progress) -> None:
+    """Create containerd's folder for a new node, with these images and those of earlier nodes."""
     with _store(images, progress) as store:
         link = "--link" if store.stat().st_dev == root.parent.stat().st_dev else "--reflink=auto"
         run(("cp", "--archive", link, store, root), timeout=_LINK_SECONDS)
@@ -35,32 +35,32 @@ def begin(root: Path, images: Sequence[Path], progress: Progress) -> None:
 
 
 def prepare(images: Sequence[Path], progress: Progress) -> None:
-    """Take these images over, so that the next node begins with them at once."""
+    """Import these images for later nodes."""
     with _store(images, progress):
         pass
 
 
 def has(root: Path, image: Path) -> bool:
-    """Tell whether a node has this very image. Only in the cache does a name tell the content."""
+    """Return whether a node has this image. In the cache, the name of a file has the hash of the content."""
     return image.parent == cache_folder() / "images" and _read(root).get(_name(image)) == image.name
 
 
 def record(root: Path, image: Path) -> None:
-    """Note that a node has taken over an image, in the place of an older one."""
+    """Record that a node has an image, instead of an older one."""
     _write(root, {**_read(root), _name(image): image.name})
 
 
 @contextmanager
 def _store(images: Sequence[Path], progress: Progress) -> Iterator[Path]:
-    """Yield what nodes are linked to, once it has these images; nobody changes it meanwhile."""
+    """Yield the folder that nodes are linked to, with these images. It is locked meanwhile."""
     store = cache_folder() / "node-images"
-    with only_one(store.with_suffix(".lock")):
+    with exclusive_lock(store.with_suffix(".lock")):
         if missing := [image for image in images if not has(store, image)]:
-            _take_over(store, missing, progress)
+            _import(store, missing, progress)
         yield store
 
 
-def _take_over(store: Path, images: Sequence[Path], progress: Progress) -> None:
+def _import(store: Path, images: Sequence[Path], progress: Progress) -> None:
     store.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="trainyard-") as name:
         folder = Path(name)
@@ -69,7 +69,7 @@ def _take_over(store: Path, images: Sequence[Path], progress: Progress) -> None:
             socket = containers.start_store(table, folder, store)
             for image in images:
                 progress(f"unpacking {image.name} for this and all later nodes")
-                containers.take_over(socket, store, image)
+                containers.import_image(socket, store, image)
                 record(store, image)
             containers.collect(socket)
         finally:
@@ -77,7 +77,7 @@ def _take_over(store: Path, images: Sequence[Path], progress: Progress) -> None:
 
 
 def _name(image: Path) -> str:
-    """Return the name of an image's file without the hash of its content."""
+    """Return the name of an image's file without the hash."""
     return image.name.rpartition("-")[0]
 
 
@@ -87,7 +87,7 @@ def _read(root: Path) -> dict[str, str]:
 
 
 def _write(root: Path, images: dict[str, str]) -> None:
-    """Replace the record, all at once: a file that is linked stays as it is."""
+    """Replace the record in one step. A linked file does not change."""
     partial = root / f"{_RECORD}.partial"
     partial.write_text(json.dumps(images, indent=1, sort_keys=True))
     partial.rename(root / _RECORD)

@@ -1,6 +1,6 @@
-"""A real S3 server inside the cluster: versitygw over a persistent volume, under the restricted pod security profile.
+"""An S3 server in the cluster: versitygw with a persistent volume, under the restricted pod security profile.
 
-Training data and models of the demo and of the tests lie there. Its credentials are made once per cluster.
+It has the training data and the models of the demo and the tests. Each cluster has its own credentials.
 """
 
 import base64
@@ -37,7 +37,7 @@ _READY = "180s"
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """How to reach the store, from pods and from this machine, and as whom."""
+    """The addresses of the store, for pods and for this machine, and its credentials."""
 
     endpoint_in_cluster: str
     endpoint_local: str
@@ -45,18 +45,18 @@ class ObjectStore:
     secret_key: str
 
     def credentials(self) -> dict[str, str]:
-        """Return the content of a Secret by which a TrainingJob reads and writes here."""
+        """Return the content of a Secret for TrainingJobs that use this store."""
         return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
 
     def make_bucket(self, name: str) -> None:
-        """Create a bucket; one that exists is fine. At least three characters. Raises :class:`ClusterError`."""
+        """Create a bucket, if it does not exist. Raises :class:`ClusterError`."""
         try:
             self.client().create_bucket(Bucket=name)
         except ClientError as error:
             if error.response["Error"]["Code"] not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
-                raise ClusterError(f"bucket {name} cannot be made: {error}") from error
+                raise ClusterError(f"bucket {name} cannot be created: {error}") from error
         except BotoCoreError as error:
-            raise ClusterError(f"bucket {name} cannot be made: {error}") from error
+            raise ClusterError(f"bucket {name} cannot be created: {error}") from error
 
     def upload(self, data: bytes, bucket: str, key: str) -> str:
         """Store an object, and return its ``s3://`` address. Raises :class:`ClusterError`."""
@@ -79,14 +79,14 @@ class ObjectStore:
 
 
 def deploy(cluster: Cluster, backend: Backend, progress: Progress = print) -> ObjectStore:
-    """Run the store in a cluster and wait until it answers; a store that is there is taken as it is.
+    """Run the store in a cluster, and wait until it is ready. An existing store keeps its data and credentials.
 
     Raises
     ------
     ClusterError
-        It cannot be built or does not become ready.
+        If it cannot be built or does not become ready.
     """
-    progress("object store: versitygw, an S3 server over a persistent volume")
+    progress("object store: versitygw, an S3 server with a persistent volume")
     program = toolchain.ensure("versitygw", progress)
     if cluster.kind == "process":
         add_programs(cluster, {"versitygw": _local_program(program)})
@@ -101,12 +101,12 @@ def deploy(cluster: Cluster, backend: Backend, progress: Progress = print) -> Ob
 
 
 def _local_program(program: Path) -> Program:
-    """Return the program of a process node: there it must leave the other addresses to other pods."""
+    """Return the program of a process node, where it listens on the address of its pod only."""
     return Program((str(program),), {"VGW_PORT": f"{POD_IP_REFERENCE}:{PORT}"})
 
 
 def manifests(access_key: str, secret_key: str, volume: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Build all objects. ``volume`` is the PersistentVolume to bind; None leaves it to the storage class."""
+    """Build all objects. Without a ``volume`` to bind, the storage class provides one."""
     metadata = {"name": NAME, "namespace": NAMESPACE}
     labels = {"app.kubernetes.io/name": NAME}
     enforce = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -147,7 +147,7 @@ def _pod() -> dict[str, Any]:
         "name": "versitygw",
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
-        # No --port: its default is this port of all addresses, and a process node says otherwise.
+        # No --port: the default is this port on all addresses. A process node sets VGW_PORT.
         "args": ["--health=/healthz", "--quiet", "posix", _DATA],
         "env": [
             secret("ROOT_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
@@ -174,7 +174,7 @@ def _pod() -> dict[str, Any]:
 
 
 def _credentials(cluster: Cluster) -> tuple[str, str]:
-    """Return the credentials that the cluster holds, or new ones."""
+    """Return the credentials of the existing store, or new ones."""
     held: Mapping[str, str] = read(cluster, "secret", NAME, namespace=NAMESPACE).get("data", {})
     if held:
         values = {key: base64.b64decode(value).decode() for key, value in held.items()}
@@ -183,7 +183,7 @@ def _credentials(cluster: Cluster) -> tuple[str, str]:
 
 
 def _volume(cluster: Cluster) -> dict[str, Any] | None:
-    """Build a volume of a folder for the host node, which has no storage class; the other kinds bring one."""
+    """Build a volume for the host node. The other kinds have a storage class."""
     if cluster.kind != "host":
         return None
     folder = cluster.folder / NAME
@@ -205,7 +205,7 @@ def _volume(cluster: Cluster) -> dict[str, Any] | None:
 
 
 def _load_image(cluster: Cluster, backend: Backend, program: Path, progress: Progress) -> None:
-    """Give the node an image of the one static program; a store that was deployed before has it."""
+    """Load an image with the program, unless the store was deployed before."""
     if not read(cluster, "deployment", NAME, namespace=NAMESPACE):
         archive = write_archive(cluster.folder / "versitygw.tar", IMAGE, {"/versitygw": program}, ["/versitygw"])
         backend.load_image(cluster, archive, progress)

@@ -1,4 +1,4 @@
-"""Programs that come from the distribution."""
+"""Programs of the Linux distribution."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ NODE_PACKAGES = {
     "nsenter": "util-linux",
     str(CNI_FOLDER / "ptp"): "containernetworking-plugins",
 }
-"""Program, or path of a file, to Debian package."""
+"""Debian package of each program or file."""
 IMAGE_PACKAGES = {"buildah": "buildah", "skopeo": "skopeo"}
 BASE_PACKAGES = {
     "debootstrap": "debootstrap",
@@ -29,12 +29,12 @@ BASE_PACKAGES = {
 
 
 def missing(packages: dict[str, str]) -> list[str]:
-    """Return the packages whose files are not there."""
+    """Return the packages whose files do not exist."""
     return [package for program, package in packages.items() if not (Path(program).is_file() or _installed(program))]
 
 
 def ensure(packages: dict[str, str], progress: Progress) -> None:
-    """Install what is missing, and say so. Raises :class:`ClusterError`."""
+    """Install the missing packages. Raises :class:`ClusterError`."""
     wanted = missing(packages)
     if not wanted:
         return
@@ -50,5 +50,5 @@ def ensure(packages: dict[str, str], progress: Progress) -> None:
 
 
 def _installed(program: str) -> bool:
-    """Look also where root's programs lie, even if PATH leaves that out."""
+    """Return whether a program is in PATH, or in the folders of root's programs."""
     return shutil.which(program, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin") is not None

@@ -1,4 +1,4 @@
-"""Keys and certificates of a cluster, from an authority of its own, as files."""
+"""Keys and certificates of a cluster, as files. Each cluster has its own certificate authority."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Identity:
 
 
 class Authority:
-    """A certificate authority in a folder; made anew each time."""
+    """A new certificate authority, with its files in a folder."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ class Authority:
     def issue(
         self, file: str, common_name: str, *, organization: str = "", names: Sequence[str] = (), server: bool = False
     ) -> Identity:
-        """Return a certificate for a client, or with ``names`` (DNS or IP) for a server."""
+        """Return a certificate for a client, or for a server with these DNS names and IP addresses."""
         usages = [pki.CLIENT, *([pki.SERVER] if server else [])]
         now = datetime.now(UTC)
         certificate, key = pki.issue(
@@ -43,7 +43,7 @@ class Authority:
         return self._write(file, pki.certificate_pem(certificate), pki.key_pem(key))
 
     def service_account_keys(self) -> Identity:
-        """Return the RSA pair that signs service-account tokens; the "certificate" is the bare public key."""
+        """Return the RSA key pair that signs service account tokens. The "certificate" is the public key."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo

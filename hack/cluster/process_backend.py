@@ -1,7 +1,7 @@
-"""The process node as a kind of cluster: a real control plane, and one node whose pods are local processes.
+"""Clusters with a process node: a real control plane, and one node whose pods are local processes.
 
-It needs no privilege, and builds no image: the programs of operator and trainer come straight from the environment that
-runs this command, so that a change in the checkout is there with the next pod.
+They need no privileges and no images. Pods run the programs of the environment that runs this command, so the next pod
+has each change in the checkout.
 """
 
 import os

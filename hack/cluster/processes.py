@@ -1,6 +1,6 @@
-"""Processes that outlive the command that starts them, and are stopped by id, never by name.
+"""Processes that run on when the command that started them has ended.
 
-A pid alone can be somebody else's by the time it is used, so the start time of the process is recorded with it.
+The kernel may give the id of an ended process to another one. So the record has the start time, too.
 """
 
 import json
@@ -21,25 +21,25 @@ _TAIL = 2000
 
 @dataclass(frozen=True)
 class Recorded:
-    """A process as it was started: its id, and the clock tick at which the kernel started it."""
+    """A started process: its id, and the clock tick of its start."""
 
     name: str
     pid: int
     started: str
 
     def alive(self) -> bool:
-        """Tell whether this very process still runs."""
+        """Return whether this process still runs."""
         return _start_tick(self.pid) == self.started
 
 
 _LESS_COLLECTION = {"GOGC": "400"}
-"""Go's default collects garbage for a third of the API server's time; a few hundred MB more are cheaper."""
+"""With Go's default, the API server spends a third of its time on garbage collection. This needs more memory."""
 
 
 class ProcessTable:
     """The processes of one cluster, recorded as files in its folder.
 
-    ``prefix`` goes before every command, for programs that are to run in namespaces of their own.
+    ``prefix`` is put before each command, to run the program in other namespaces.
     """
 
     def __init__(self, folder: Path, prefix: Sequence[str] = ()) -> None:
@@ -48,7 +48,7 @@ class ProcessTable:
         self._logs = folder / "logs"
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Recorded:
-        """Start a program in a session of its own, with its output in ``logs/<name>.log``."""
+        """Start a program in its own session, with its output in ``logs/<name>.log``."""
         self._records.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         with self.log(name).open("ab") as output:
@@ -60,13 +60,13 @@ class ProcessTable:
                 start_new_session=True,
                 env={**_LESS_COLLECTION, **os.environ, **(environment or {})},
             )
-        process.returncode = 0  # `alive` reaps it by its id; without this, Popen warns of a child that still runs
+        process.returncode = 0  # Popen must not warn of a running child: `alive` reaps it by its id
         recorded = Recorded(name, process.pid, _start_tick(process.pid) or "")
         (self._records / f"{name}.json").write_text(json.dumps({"pid": recorded.pid, "started": recorded.started}))
         return recorded
 
     def log(self, name: str) -> Path:
-        """Return where a program's output goes."""
+        """Return the file with a program's output."""
         return self._logs / f"{name}.log"
 
     def tail(self, name: str) -> str:
@@ -75,27 +75,27 @@ class ProcessTable:
         return file.read_text(errors="replace")[-_TAIL:].strip() if file.exists() else ""
 
     def find(self, name: str) -> Recorded | None:
-        """Return a recorded process, alive or not."""
+        """Return a recorded process, which may have ended."""
         file = self._records / f"{name}.json"
         if not file.exists():
             return None
         return Recorded(name=name, **json.loads(file.read_text()))
 
-    def insist(self) -> None:
-        """Raise :class:`ClusterError` with the last words of a recorded process that has ended."""
+    def check_running(self) -> None:
+        """Raise :class:`ClusterError` if a recorded process has ended, with the end of its output."""
         for process in self.all():
             if not process.alive():
                 raise ClusterError(
-                    f"{process.name} ended while it was needed; its last words:\n{self.tail(process.name)}"
+                    f"{process.name} has ended unexpectedly. The end of its output:\n{self.tail(process.name)}"
                 )
 
     def all(self) -> list[Recorded]:
-        """Return every recorded process, alive or not."""
+        """Return all recorded processes, which may have ended."""
         found = [self.find(file.stem) for file in sorted(self._records.glob("*.json"))]
         return [process for process in found if process is not None]
 
     def stop(self, name: str, grace: float = 10.0) -> None:
-        """End a process: SIGTERM, a bounded wait, SIGKILL to its whole session. Not running is fine."""
+        """End a process with SIGTERM, and after ``grace`` seconds with SIGKILL. It may have ended already."""
         process = self.find(name)
         if process is not None and process.alive():
             _signal_group(process.pid, signal.SIGTERM)
@@ -105,10 +105,7 @@ class ProcessTable:
         (self._records / f"{name}.json").unlink(missing_ok=True)
 
     def kill_all(self, first: str = "") -> None:
-        """End every recorded process at once, without the chance to say goodbye: for what is thrown away anyway.
-
-        ``first`` names the one that goes before the others.
-        """
+        """End all recorded processes with SIGKILL, the process ``first`` before the others."""
         processes = sorted((each for each in self.all() if each.alive()), key=lambda each: each.name != first)
         for process in processes:
             _signal_group(process.pid, signal.SIGKILL)
@@ -117,7 +114,7 @@ class ProcessTable:
 
 
 def eventually(condition: Callable[[], bool], timeout: float, poll: float = _POLL_SECONDS) -> bool:
-    """Look every ``poll`` seconds until a condition holds, at most ``timeout`` seconds; return whether it does."""
+    """Check a condition every ``poll`` seconds, for at most ``timeout`` seconds. Return whether it holds."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -133,14 +130,14 @@ def wait_for(
     hint: Callable[[], str] = str,
     poll: float = _POLL_SECONDS,
 ) -> None:
-    """Wait until a condition holds. Raises :class:`ClusterError` that says what was waited for, and ``hint()``."""
+    """Wait until a condition holds. Raises :class:`ClusterError` with ``what`` and ``hint()``."""
     if not eventually(condition, timeout, poll):
-        raise ClusterError(f"waited {timeout:.0f} s for {what}, in vain\n{hint()}".strip())
+        raise ClusterError(f"waited {timeout:.0f} s for {what}, without success\n{hint()}".strip())
 
 
 def _start_tick(pid: int) -> str | None:
-    """Return field 22 of /proc/PID/stat; ``None`` for a process that is gone or a zombie (and reap our own)."""
-    with suppress(ChildProcessError):  # started by an earlier command: not ours to reap
+    """Return field 22 of /proc/PID/stat, ``None`` if the process has ended. Reaps the process if it is a child."""
+    with suppress(ChildProcessError):  # an earlier command started it
         os.waitpid(pid, os.WNOHANG)
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -153,4 +150,4 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
     try:
         os.killpg(pid, number)
     except ProcessLookupError:
-        return  # it ended by itself in this moment
+        return  # it has just ended

@@ -1,4 +1,4 @@
-"""The Kubernetes releases that trainyard supports, and the API server by which the tests know each of them."""
+"""The Kubernetes releases that trainyard supports, and the API server that the tests use for each of them."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ class Release:
     minor
         For example 1.31.
     server
-        The version of the API server and the controllers that stand for it. A newer server with
-        ``--emulated-version`` has the APIs, defaults and feature gates of the release, but its own code.
+        Version of the API server and the controllers. A newer server with ``--emulated-version`` has the APIs,
+        defaults and feature gates of the release, but its own code.
     """
 
     minor: str
@@ -25,17 +25,17 @@ class Release:
 
     @property
     def emulated(self) -> bool:
-        """Tell whether the server is of another release."""
+        """Whether the server is of another release."""
         return not self.server.startswith(f"v{self.minor}.")
 
     @property
     def seen(self) -> str:
-        """Return what stands for the release, as the support table says it."""
+        """The server that was tested, as in the table of supported releases."""
         flag = f" with `--emulated-version={self.minor}`" if self.emulated else ""
         return f"kube-apiserver {self.server.removeprefix('v')}{flag}"
 
     def options(self) -> ControlPlaneOptions:
-        """Return how to start a control plane of this release."""
+        """Return the options of a control plane of this release."""
         flags = (f"--emulated-version={self.minor}",) if self.emulated else ()
         return ControlPlaneOptions(
             server=toolchain.OLDER_SERVERS.get(self.server),
@@ -51,15 +51,15 @@ RELEASES = (
     Release("1.35", toolchain.KUBERNETES_VERSION),
     Release("1.36", toolchain.KUBERNETES_VERSION),
 )
-"""From the oldest to the newest. The README's table, the chart and ``make test-matrix`` say the same."""
+"""From the oldest to the newest. A test compares them with the README's table and the chart."""
 
 OLDEST, NEWEST = RELEASES[0], RELEASES[-1]
 
 
 def release(minor: str) -> Release:
-    """Return a release by its minor version. Raises :class:`ClusterError` for one that is not supported."""
+    """Return the release of a minor version. Raises :class:`ClusterError` if it is not supported."""
     found = next((each for each in RELEASES if each.minor == minor), None)
     if found is None:
         known = ", ".join(each.minor for each in RELEASES)
-        raise ClusterError(f"Kubernetes {minor} is none of the supported releases ({known})")
+        raise ClusterError(f"Kubernetes {minor} is not a supported release ({known})")
     return found

@@ -1,7 +1,7 @@
-"""How a client on this machine reaches a Service while the pods behind it come and go.
+"""How a client on this machine reaches a Service while its pods change.
 
-A node of this machine has the real thing: the Service's own address, which kube-proxy serves. The others come as near
-as they can, and each follows the Service's selector.
+On a host node, this is the address of the Service, which kube-proxy serves. On the other nodes, the client follows the
+selector of the Service in another way.
 """
 
 import time
@@ -12,14 +12,14 @@ from cluster.kind_backend import KindBackend
 from cluster.model import Cluster
 
 Route = Callable[[], str]
-"""Returns the base URL for the next request. Raises :class:`ClusterError` when nothing answers there."""
+"""Returns the base URL for the next request. Raises :class:`ClusterError` if no pod is ready."""
 
 _KEPT_SECONDS = 1.0
-"""A server that is told to end answers for longer than this."""
+"""A server answers for longer than this after SIGTERM."""
 
 
 def service_route(cluster: Cluster, namespace: str, service: str, port: int) -> Route:
-    """Return what to ask before each request."""
+    """Return the function that a client calls before each request."""
     backend = lifecycle.backend(cluster.kind)
 
     def found() -> str:
@@ -27,18 +27,18 @@ def service_route(cluster: Cluster, namespace: str, service: str, port: int) -> 
 
     match cluster.kind:
         case "kind":
-            # Docker's network is not always reachable from here; the API server carries each request to a ready pod.
+            # This machine cannot always reach Docker's network. The API server forwards each request to a ready pod.
             path = f"api/v1/namespaces/{namespace}/services/{service}:{port}/proxy"
             fixed = f"http://{KindBackend().api_address(cluster)}/{path}"
         case "process":
-            # No network to put the Service's address on: we ask who is behind it, as a client with DNS would.
-            return _asked_anew(found)
+            # A Service has no address here. So the client looks up its pods, as with DNS.
+            return _looked_up(found)
         case "host" | "control-plane":
             fixed = found()
     return lambda: fixed
 
 
-def _asked_anew(find: Route) -> Route:
+def _looked_up(find: Route) -> Route:
     known, until = "", 0.0
 
     def ask() -> str:

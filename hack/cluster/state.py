@@ -1,4 +1,4 @@
-"""Where clusters live on this machine: one folder each, a record of what runs, and ports nobody else takes."""
+"""The folders and records of the clusters on this machine, locks, and free ports."""
 
 import fcntl
 import json
@@ -19,33 +19,33 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
 def cache_folder() -> Path:
-    """Return what may be kept between checkouts and clusters: built programs, base images."""
+    """Return the folder of everything that checkouts and clusters share: built programs, images."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trainyard"
 
 
 def clusters_folder() -> Path:
-    """Return where clusters live; ``TRAINYARD_CLUSTERS`` moves it."""
+    """Return the folder of all clusters. The variable ``TRAINYARD_CLUSTERS`` overrides it."""
     default = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "trainyard" / "clusters"
     return Path(os.environ.get("TRAINYARD_CLUSTERS") or default)
 
 
 def folder_of(name: str) -> Path:
-    """Return the folder of one cluster, whether it exists or not.
+    """Return the folder of one cluster, which need not exist.
 
     Raises
     ------
     ClusterError
-        When this cannot be a name: it also names a node, so the rules of Kubernetes hold.
+        If the name is invalid. It is also the name of a node, so the rules of Kubernetes apply.
     """
     if not _NAME.fullmatch(name):
         raise ClusterError(
-            f"cluster name {name!r}: use at most 40 lower-case letters, digits and hyphens, at the ends no hyphen"
+            f"cluster name {name!r}: use at most 40 lower-case letters, digits and hyphens, and no hyphen at the ends"
         )
     return clusters_folder() / name
 
 
 def save(cluster: Cluster) -> None:
-    """Record a cluster, all at once."""
+    """Write the record of a cluster in one step."""
     values = {**asdict(cluster), "folder": str(cluster.folder), "kubeconfig": str(cluster.kubeconfig)}
     partial = cluster.folder / f"{_RECORD}.partial"
     partial.write_text(json.dumps(values, indent=2))
@@ -53,7 +53,7 @@ def save(cluster: Cluster) -> None:
 
 
 def load(name: str) -> Cluster | None:
-    """Return a recorded cluster, running or not."""
+    """Return a recorded cluster, which may have stopped, or ``None``."""
     file = folder_of(name) / _RECORD
     if not file.exists():
         return None
@@ -63,12 +63,12 @@ def load(name: str) -> Cluster | None:
 
 
 def mark_ready(name: str) -> None:
-    """Record that the start of a cluster has come to its end."""
+    """Record that a cluster has started completely."""
     (folder_of(name) / _READY).touch()
 
 
 def is_ready(name: str) -> bool:
-    """Tell whether a cluster was started to the end: one whose start was killed may look alive."""
+    """Return whether a cluster has started completely. If its start was killed, its processes may run nevertheless."""
     return (folder_of(name) / _READY).exists()
 
 
@@ -85,20 +85,20 @@ def forget(name: str) -> None:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Keep a second `up` or `down` of the same cluster waiting."""
-    with only_one(clusters_folder() / f".{name}.lock"):
+    """Run one `up` or `down` of a cluster at a time."""
+    with exclusive_lock(clusters_folder() / f".{name}.lock"):
         yield
 
 
 @contextmanager
-def only_one(file: Path) -> Iterator[None]:
-    """Let a second caller wait for the first, and leave no file. The kernel frees the lock of one that dies."""
+def exclusive_lock(file: Path) -> Iterator[None]:
+    """Hold an exclusive lock, and remove its file at the end. The kernel releases the lock if the process dies."""
     file.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with file.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not file.exists() or not os.path.samestat(os.fstat(lock.fileno()), file.stat()):
-                continue  # the first has finished and removed the file that we waited for
+                continue  # the previous holder has removed this file
             try:
                 yield
             finally:
@@ -107,12 +107,12 @@ def only_one(file: Path) -> Iterator[None]:
 
 
 def claimed_ports() -> set[int]:
-    """Return the ports of every recorded cluster, running or not."""
+    """Return the ports of all recorded clusters, which may have stopped."""
     return {port for name in names() if (cluster := load(name)) for port in cluster.ports.values()}
 
 
 def free_ports(*purposes: str) -> dict[str, int]:
-    """Return a loopback port for each purpose, none of them in use or claimed by another cluster."""
+    """Return a free loopback port for each purpose, which no other cluster has."""
     claimed, found, held = claimed_ports(), {}, []
     try:
         for purpose in purposes:

@@ -1,7 +1,7 @@
-"""The cluster's programs, built from pinned Go modules once and kept in a cache outside the checkout.
+"""The programs of the cluster, built once from pinned Go modules and kept in a cache outside the checkout.
 
-Each folder below ``tools/`` is one Go module, since their dependencies conflict. The cache's key is the hash of what
-decides about the result: go.mod, go.sum, the flags, and our own code where there is any.
+Each folder in ``tools/`` is one Go module, because their dependencies conflict. The cache key is the hash of all
+inputs: go.mod, go.sum, the flags, and our own code, if any.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.model import ClusterError, Progress
-from cluster.state import cache_folder, only_one
+from cluster.state import cache_folder, exclusive_lock
 
 TOOLS = Path(__file__).parent / "tools"
 KUBERNETES_VERSION = "v1.36.3"
@@ -27,15 +27,15 @@ class ToolSet:
 
     name: str
     programs: dict[str, str]
-    """Program name to Go package."""
+    """Go package of each program, by its name."""
     variables: dict[str, str]
-    """Linker variables: versions that the programs tell about themselves."""
+    """Linker variables, such as the version that a program reports."""
     tags: str = ""
-    """Build tags, such as those that leave out what nobody needs here."""
+    """Build tags, for example to leave out features that are not needed here."""
 
     @property
     def folder(self) -> Path:
-        """Where its go.mod lies."""
+        """The folder of its go.mod."""
         return TOOLS / self.name
 
     @property
@@ -68,7 +68,7 @@ def _kubernetes_variables(version: str) -> dict[str, str]:
 _MAJOR, _MINOR = KUBERNETES_VERSION.removeprefix("v").split(".")[:2]
 _HELM_VARIABLES = {
     "helm.sh/helm/v3/internal/version.version": HELM_VERSION,
-    # Without these, helm believes in the oldest Kubernetes it knows and refuses charts that need a newer one.
+    # Without these, helm assumes the oldest Kubernetes that it knows, and refuses charts that need a newer one.
     "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor": _MAJOR,
     "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor": _MINOR,
     "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor": _MAJOR,
@@ -90,7 +90,7 @@ TOOL_SETS = (
         "prometheus",
         {name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
         {},
-        # Without the clients of the clouds whose targets it could discover.
+        # Without service discovery in clouds.
         tags="remove_all_sd",
     ),
     ToolSet("glua", {"glua": "github.com/yuin/gopher-lua/cmd/glua"}, {}),
@@ -104,22 +104,22 @@ OLDER_SERVERS = {
     )
     for version in ("v1.31.14", "v1.34.4")
 }
-"""API server and controllers of older releases, by version: the tests run on them."""
+"""API server and controllers of older releases, for tests, by version."""
 _SET_OF = {program: tools for tools in TOOL_SETS for program in tools.programs}
 
 
 def ensure(program: str, progress: Progress = print, tools: ToolSet | None = None) -> Path:
-    """Return the path of a program, building it first if the cache does not have it.
+    """Return the path of a program. Build it if it is not in the cache.
 
     Raises
     ------
     ClusterError
-        When it has to be built and that is not possible; the text says what to install.
+        If it cannot be built. The message says what to install.
     """
     wanted = tools or _SET_OF[program]
     built = _target(program, wanted)
     if not built.exists():
-        with only_one(built.parent / ".lock"):
+        with exclusive_lock(built.parent / ".lock"):
             if not built.exists():
                 _build(wanted, program, built, progress)
     return built
@@ -131,7 +131,7 @@ def ensure_all(programs: tuple[str, ...], progress: Progress = print) -> dict[st
 
 
 def obstacle(*programs: str) -> str | None:
-    """Return why programs cannot be had here, or ``None``; with none given, why nothing could be built."""
+    """Return why these programs cannot be built here, or ``None`` if they are built already or can be built."""
     built = bool(programs) and all(_target(program, _SET_OF[program]).exists() for program in programs)
     if not built and shutil.which("go") is None:
         return "there is no Go compiler: install Go 1.26 or newer"
@@ -144,8 +144,8 @@ def _target(program: str, tools: ToolSet) -> Path:
 
 def _build(tools: ToolSet, program: str, target: Path, progress: Progress) -> None:
     if why := obstacle():
-        raise ClusterError(f"{program} has to be built and {why}")
-    progress(f"building {program} from its pinned Go modules (once, this takes minutes; kept in the cache)")
+        raise ClusterError(f"{program} must be built, but {why}")
+    progress(f"building {program} from Go modules (only once; this takes minutes)")
     started = time.monotonic()
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")

@@ -18,7 +18,7 @@ from cluster.commands import run, succeeds
 from cluster.images import base_archive, base_name, pip_files
 from cluster.model import ClusterError
 from cluster.processes import ProcessTable, wait_for
-from cluster.state import cache_folder, only_one
+from cluster.state import cache_folder, exclusive_lock
 
 BASE = "localhost/trainyard-base-here:1"
 """Debian with Python, and pip's certificate authorities and index of this machine."""
@@ -82,7 +82,7 @@ def docker_daemon() -> Iterator[Docker]:
 def _programs() -> Path:
     """Return the unpacked package. It is downloaded once and kept in the cache."""
     unpacked = cache_folder() / "docker"
-    with only_one(unpacked.with_suffix(".lock")):
+    with exclusive_lock(unpacked.with_suffix(".lock")):
         if not unpacked.exists():
             with tempfile.TemporaryDirectory(dir=unpacked.parent) as name:
                 partial = Path(name) / "unpacked"
@@ -118,7 +118,7 @@ def _command(folder: Path) -> tuple[str, ...]:
 
 
 def _responds(table: ProcessTable, docker: Docker) -> bool:
-    table.insist()
+    table.check_running()
     try:
         docker("info", timeout=10)
     except ClusterError:

@@ -74,7 +74,7 @@ def snapshots(socket: Path) -> int:
 
 
 def test_layers_stay_until_a_garbage_collection_is_requested(socket: Path, tmp_path: Path):
-    containers.take_over(socket, tmp_path / "store", image(tmp_path / "images", "old", "a library", "the old code"))
+    containers.import_image(socket, tmp_path / "store", image(tmp_path / "images", "old", "a library", "the old code"))
     assert snapshots(socket) == 2
     ctr(socket, "images", "remove", _REF)
     for _ in range(20):  # as imports do; by default, the first deletion starts a garbage collection
@@ -82,14 +82,14 @@ def test_layers_stay_until_a_garbage_collection_is_requested(socket: Path, tmp_p
     assert snapshots(socket) == 2
 
     newer = image(tmp_path / "images", "new", "a library", "the new code")
-    containers.take_over(socket, tmp_path / "store", newer)
+    containers.import_image(socket, tmp_path / "store", newer)
     containers.collect(socket)
     assert snapshots(socket) == 2, "the library and the new code"
 
 
 def test_an_image_whose_blobs_exist_can_be_imported_again(socket: Path, tmp_path: Path):
     complete = image(tmp_path / "images", "it", "a library", "the code")
-    containers.take_over(socket, tmp_path / "store", complete)
+    containers.import_image(socket, tmp_path / "store", complete)
     ctr(socket, "images", "remove", _REF)
-    containers.take_over(socket, tmp_path / "store", complete)
+    containers.import_image(socket, tmp_path / "store", complete)
     assert _REF in ctr(socket, "images", "list", "--quiet").split()

@@ -81,16 +81,13 @@ def wait_for_phase(cluster: Cluster, namespace: str, name: str, phase: str) -> N
         table = ProcessTable(cluster.folder)
         node = table.find(NODE_PROCESS)
         end = "" if node and node.alive() else "; the node has ended"
-        return f"{status(cluster, namespace, name)}{end}; its last words:\n{table.tail(NODE_PROCESS)}"
+        return f"{status(cluster, namespace, name)}{end}; the end of its output:\n{table.tail(NODE_PROCESS)}"
 
     wait_for(f"pod {name} to be {phase}", reached, WAIT_SECONDS, hint)
 
 
 def test_a_job_as_the_operator_makes_them(cluster: Cluster, namespace: str) -> None:
-    """Projected token, downward API, ConfigMap and Secret are files.
-
-    The exit code decides. The termination message is kept.
-    """
+    """Projected token, downward API, ConfigMap and Secret as files; the exit code decides; the termination message is kept."""
     script = """
         import json, os, pathlib, sys
         run = pathlib.Path(os.environ["RUN"])

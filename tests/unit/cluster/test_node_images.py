@@ -25,7 +25,7 @@ def archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_nodes_share_what_never_changes_and_nothing_else(archive: Path, tmp_path: Path):
     one, two = tmp_path / "one", tmp_path / "two"
     for root in (one, two):
-        node_images.begin(root, [archive], pytest.fail)
+        node_images.link(root, [archive], pytest.fail)
     assert (one / "content" / "blob").samefile(two / "content" / "blob")
     (one / "content" / "meta.db").write_text("as this node changed it")
     newer = archive.with_name("localhost-it-demo-fedcba9876543210.tar")
@@ -37,7 +37,7 @@ def test_nodes_share_what_never_changes_and_nothing_else(archive: Path, tmp_path
 
 def test_a_name_tells_the_content_only_in_the_cache(archive: Path, tmp_path: Path):
     root = tmp_path / "root"
-    node_images.begin(root, [archive], pytest.fail)
+    node_images.link(root, [archive], pytest.fail)
     elsewhere = tmp_path / archive.name
     node_images.record(root, elsewhere)
     assert not node_images.has(root, elsewhere)
