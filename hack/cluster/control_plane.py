@@ -2,18 +2,17 @@
 
 import base64
 import json
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
 from cluster import toolchain
-from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
+from cluster.commands import succeeds
+from cluster.kubectl import program
+from cluster.model import Cluster, ClusterError, Images, Kind, Progress
 from cluster.pki import Authority, Identity
-from cluster.processes import ProcessTable, eventually
+from cluster.processes import ProcessTable, wait_for
 from cluster.state import folder_of, forget, free_ports, save
 
 _SERVICE_RANGE = "10.96.0.0/16"
@@ -64,21 +63,21 @@ class ControlPlane:
     """The key pair that signs their tokens."""
 
 
-def start(spec: ClusterSpec, options: ControlPlaneOptions, progress: Progress) -> ControlPlane:
+def start(name: str, kind: Kind, options: ControlPlaneOptions, progress: Progress) -> ControlPlane:
     """Start a control plane in an empty folder and wait until it is ready. Raises :class:`ClusterError`."""
     programs = toolchain.ensure_all(("etcd", "kubectl"), progress)
     for server in ("kube-apiserver", "kube-controller-manager"):
         programs[server] = toolchain.ensure(server, progress, options.server)
     if options.scheduler:
         programs["kube-scheduler"] = toolchain.ensure("kube-scheduler", progress)
-    folder = folder_of(spec.name)
+    folder = folder_of(name)
     folder.mkdir(parents=True, exist_ok=True)
     ports = free_ports(*PORTS)
     authority = Authority(folder / "pki")
     server = f"https://{options.address}:{ports['api']}"
     admin = authority.issue("admin", "trainyard-admin", organization="system:masters")
     kubeconfig = write_kubeconfig(folder / "kubeconfig", server, authority.files.certificate, admin)
-    cluster = Cluster(spec.name, spec.kind, folder, kubeconfig, server, ports, options.facts)
+    cluster = Cluster(name, kind, folder, kubeconfig, server, ports, options.facts)
     save(cluster)  # before anything runs that must be stopped
     plane = ControlPlane(cluster, authority, admin, authority.service_account_keys())
     table = ProcessTable(folder, options.prefix)
@@ -129,9 +128,9 @@ class ControlPlaneBackend:
         """Return why it cannot run here."""
         return toolchain.obstacle("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 
-    def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
+    def up(self, name: str, images: Images, progress: Progress) -> Cluster:
         """Start it."""
-        plane = start(spec, self._options, progress)
+        plane = start(name, self.kind, self._options, progress)
         return plane.cluster
 
     def down(self, cluster: Cluster, progress: Progress) -> None:
@@ -242,18 +241,12 @@ def _component_kubeconfig(plane: ControlPlane, component: str) -> Path:
 
 def _wait_for(table: ProcessTable, plane: ControlPlane, what: str, path: str) -> None:
     """Wait until the API server responds to a path with status 200."""
-    trust = ssl.create_default_context(cafile=str(plane.authority.files.certificate))
-    trust.load_cert_chain(plane.admin.certificate, plane.admin.key)
+    command = (program(), f"--kubeconfig={plane.cluster.kubeconfig}", "get", "--raw", path)
 
     def responds() -> bool:
         table.check_running()
-        try:
-            with urllib.request.urlopen(plane.cluster.server + path, context=trust, timeout=5) as response:
-                return bool(response.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return succeeds(command)
 
-    if not eventually(responds, _START_SECONDS):
-        raise ClusterError(
-            f"{what} did not become ready in {_START_SECONDS} s; see the logs in {plane.cluster.folder / 'logs'}"
-        )
+    wait_for(
+        f"{what} to be ready", responds, _START_SECONDS, lambda: f"see the logs in {plane.cluster.folder / 'logs'}"
+    )

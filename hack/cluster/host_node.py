@@ -6,7 +6,7 @@ It needs root on Debian or Ubuntu. It does not need Docker.
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from cluster import addons, cgroups, containers, control_plane, host_network, node_images, packages, state, toolchain
@@ -14,8 +14,8 @@ from cluster.commands import succeeds
 from cluster.control_plane import ControlPlane, ControlPlaneOptions
 from cluster.host_namespace import HOLDER, PROBE, Namespace, remove_fixed_folders
 from cluster.host_network import Network
-from cluster.kubectl import POLL_SECONDS, apply, is_ready, read, service_port
-from cluster.model import Cluster, ClusterSpec, Kind, Progress
+from cluster.kubectl import POLL_SECONDS, apply, read, service_port, takes_pods
+from cluster.model import Cluster, Images, Kind, Progress
 from cluster.pki import Identity
 from cluster.processes import ProcessTable, wait_for
 
@@ -40,15 +40,15 @@ class HostBackend:
             return "iptables does not work here (no permission, or no support in the kernel)"
         return toolchain.obstacle(*_PROGRAMS)
 
-    def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
+    def up(self, name: str, images: Images, progress: Progress) -> Cluster:
         """Start it and wait until pods can run. Raises :class:`ClusterError`."""
         packages.ensure(packages.NODE_PACKAGES, progress)
         toolchain.ensure_all(_PROGRAMS, progress)
-        images = (*addons.images(progress), *spec.images())
-        cluster, network = _claim(spec)
+        first_images = (*addons.images(progress), *images())
+        cluster, network = _claim(name)
         root = containers.root_of(cluster.folder)
         root.parent.mkdir()
-        node_images.link(root, images, progress)
+        node_images.link(root, first_images, progress)
         table = ProcessTable(cluster.folder)
         namespace = Namespace(table)
         namespace.open()
@@ -65,9 +65,9 @@ class HostBackend:
             scheduler=True,
             facts=cluster.facts,
         )
-        plane = control_plane.start(spec, options, progress)
+        plane = control_plane.start(name, self.kind, options, progress)
         progress("starting kubelet, kube-proxy and CoreDNS")
-        _start_node(inside, cluster.folder, spec.name, plane, network)
+        _start_node(inside, cluster.folder, name, plane, network)
         cluster = plane.cluster
         apply(cluster, [*addons.core_dns(network.dns_ip, forward=bool(_nameservers())), addons.proxy_permissions()])
         _wait_ready(cluster, inside)
@@ -108,16 +108,16 @@ class HostBackend:
         return f"{spec['clusterIP']}:{port}"
 
 
-def _claim(spec: ClusterSpec) -> tuple[Cluster, Network]:
+def _claim(name: str) -> tuple[Cluster, Network]:
     """Claim a network. The cluster is recorded before anything exists that must be removed."""
     with host_network.locked():
         taken = [int(cluster.facts["network"]) for cluster in _host_clusters()]
         network = host_network.first_free(taken, host_network.routed())
-        folder = state.folder_of(spec.name)
+        folder = state.folder_of(name)
         folder.mkdir(parents=True)
         server = f"https://{network.node_ip}"
         cluster = Cluster(
-            spec.name, spec.kind, folder, folder / "kubeconfig", server, facts={"network": str(network.number)}
+            name, HostBackend.kind, folder, folder / "kubeconfig", server, facts={"network": str(network.number)}
         )
         state.save(cluster)
         host_network.claim(network, folder)
@@ -212,25 +212,17 @@ def _proxy_config(access: Path, network: Network) -> dict[str, object]:
 
 
 def _wait_ready(cluster: Cluster, table: ProcessTable) -> None:
-    def holds(condition: Callable[[Cluster], bool]) -> Callable[[], bool]:
-        def check() -> bool:
-            table.check_running()
-            return condition(cluster)
+    def node_is_ready() -> bool:
+        table.check_running()
+        return takes_pods(cluster, cluster.name)
 
-        return check
+    def dns_is_ready() -> bool:
+        table.check_running()
+        deployment = read(cluster, "deployment", "coredns", namespace="kube-system")
+        return bool(deployment.get("status", {}).get("readyReplicas"))
 
-    for what, condition in (("the node to be ready", _node_ready), ("CoreDNS to answer", _dns_ready)):
-        wait_for(what, holds(condition), _READY_SECONDS, lambda: table.tail("kubelet"), POLL_SECONDS)
-
-
-def _node_ready(cluster: Cluster) -> bool:
-    node = read(cluster, "node", cluster.name)
-    return bool(node) and is_ready(node) and not node["spec"].get("taints")
-
-
-def _dns_ready(cluster: Cluster) -> bool:
-    deployment = read(cluster, "deployment", "coredns", namespace="kube-system")
-    return bool(deployment.get("status", {}).get("readyReplicas"))
+    for what, condition in (("the node to be ready", node_is_ready), ("CoreDNS to be ready", dns_is_ready)):
+        wait_for(what, condition, _READY_SECONDS, lambda: table.tail("kubelet"), POLL_SECONDS)
 
 
 def _nameservers() -> list[str]:

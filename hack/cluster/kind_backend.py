@@ -11,7 +11,7 @@ import yaml
 from cluster import toolchain
 from cluster.commands import run
 from cluster.kubectl import program as kubectl_program
-from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
+from cluster.model import Cluster, ClusterError, Images, Kind, Progress
 from cluster.processes import ProcessTable, wait_for
 from cluster.state import folder_of, forget, free_ports, save
 
@@ -44,18 +44,18 @@ class KindBackend:
             return f"the Docker daemon does not answer: {error}"
         return None if shutil.which("kind") else toolchain.obstacle()
 
-    def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
+    def up(self, name: str, images: Images, progress: Progress) -> Cluster:
         """Create the cluster and wait until its node is ready. Raises :class:`ClusterError`."""
-        folder = folder_of(spec.name)
+        folder = folder_of(name)
         folder.mkdir(parents=True, exist_ok=True)
         kubeconfig = folder / "kubeconfig"
-        save(Cluster(spec.name, spec.kind, folder, kubeconfig, ""))  # before anything exists that must be removed
+        save(Cluster(name, self.kind, folder, kubeconfig, ""))  # before anything exists that must be removed
         kind = _program(progress)
-        run(delete_command(kind, spec.name, kubeconfig), timeout=_CREATE_SECONDS)
+        run(delete_command(kind, name, kubeconfig), timeout=_CREATE_SECONDS)
         progress("creating a kind cluster: the first time, this pulls its node image")
-        run(create_command(kind, spec.name, kubeconfig), timeout=_CREATE_SECONDS)
+        run(create_command(kind, name, kubeconfig), timeout=_CREATE_SECONDS)
         server = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-        cluster = Cluster(spec.name, spec.kind, folder, kubeconfig, server)
+        cluster = Cluster(name, self.kind, folder, kubeconfig, server)
         save(cluster)
         return cluster
 

@@ -47,6 +47,12 @@ def is_ready(item: dict[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
+def takes_pods(cluster: Cluster, node: str) -> bool:
+    """Return whether a node is ready, and the controllers have removed the taint of an unready node."""
+    found = read(cluster, "node", node)
+    return bool(found) and is_ready(found) and not found["spec"].get("taints")
+
+
 def service_port(cluster: Cluster, namespace: str, service: str, port: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the spec of a Service and its entry for a port. Raises :class:`ClusterError` if there is none."""
     spec = read(cluster, "service", service, namespace=namespace).get("spec", {})

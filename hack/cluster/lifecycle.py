@@ -1,12 +1,11 @@
 """`up`, `down` and the choice of the kind of cluster, for the command line and the tests."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from cluster import state
 from cluster.control_plane import ControlPlaneBackend, ControlPlaneOptions
-from cluster.model import KINDS, Backend, Cluster, ClusterError, ClusterSpec, Kind, Progress
+from cluster.model import KINDS, Backend, Cluster, ClusterError, Images, Kind, Progress
 from cluster.processes import ProcessTable
 
 
@@ -46,7 +45,7 @@ def choose(wanted: Kind | None, progress: Progress) -> Kind:
     raise ClusterError("no kind of cluster can run here: " + "; ".join(obstacles) + f". To solve this, {ways}")
 
 
-def up(name: str, wanted: Kind | None, progress: Progress, images: Callable[[], Sequence[Path]] = tuple) -> Cluster:
+def up(name: str, wanted: Kind | None, progress: Progress, images: Images = tuple) -> Cluster:
     """Return the running cluster of this name, or start one. A host node then has ``images()`` from the start.
 
     Raises :class:`ClusterError`.
@@ -64,8 +63,7 @@ def up(name: str, wanted: Kind | None, progress: Progress, images: Callable[[], 
             progress(f"removing the rest of an earlier cluster {name} (kind {known.kind})")
             backend(known.kind).down(known, progress)
         state.forget(name)
-        spec = ClusterSpec(name, choose(wanted, progress), images)
-        return _start(backend(spec.kind), spec, progress)
+        return _start(backend(choose(wanted, progress)), name, images, progress)
 
 
 def down(name: str, progress: Progress) -> None:
@@ -111,22 +109,22 @@ def temporary_control_plane(
         if (known := state.load(name)) is not None:
             backend(known.kind).down(known, progress)
         state.forget(name)
-        cluster = _start(chosen, ClusterSpec(name, "control-plane"), progress)
+        cluster = _start(chosen, name, tuple, progress)
     try:
         yield cluster
     finally:
         chosen.down(cluster, progress)
 
 
-def _start(chosen: Backend, spec: ClusterSpec, progress: Progress) -> Cluster:
+def _start(chosen: Backend, name: str, images: Images, progress: Progress) -> Cluster:
     """Start a cluster. If the start fails, remove everything that it created."""
     try:
-        cluster = chosen.up(spec, progress)
-        state.mark_ready(spec.name)
+        cluster = chosen.up(name, images, progress)
+        state.mark_ready(name)
     except BaseException:
-        partial = state.load(spec.name)
+        partial = state.load(name)
         if partial is not None:
             chosen.down(partial, progress)
-        state.forget(spec.name)
+        state.forget(name)
         raise
     return cluster

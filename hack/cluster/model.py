@@ -11,24 +11,12 @@ KINDS: tuple[Kind, ...] = ("kind", "host", "process", "control-plane")
 Progress = Callable[[str], None]
 """Receives one sentence about the current step."""
 
+Images = Callable[[], Sequence[Path]]
+"""Builds the images that a node has from the start."""
+
 
 class ClusterError(Exception):
     """A problem that the user has to know or solve. The message says what to do."""
-
-
-@dataclass(frozen=True)
-class ClusterSpec:
-    """The cluster that the user wants.
-
-    Attributes
-    ----------
-    images
-        Returns the images that a host node has from the start. Other nodes get their images later.
-    """
-
-    name: str
-    kind: Kind
-    images: Callable[[], Sequence[Path]] = tuple
 
 
 @dataclass(frozen=True)
@@ -65,8 +53,11 @@ class Backend(Protocol):
         """Return why this kind cannot run on this machine, or ``None``."""
         ...
 
-    def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
-        """Start a cluster and wait until it is ready. Raises :class:`ClusterError`."""
+    def up(self, name: str, images: Images, progress: Progress) -> Cluster:
+        """Start a cluster and wait until it is ready. Raises :class:`ClusterError`.
+
+        A host node has the ``images`` from the start. Other nodes get their images by :meth:`load_image`.
+        """
         ...
 
     def down(self, cluster: Cluster, progress: Progress) -> None:

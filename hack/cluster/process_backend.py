@@ -13,8 +13,8 @@ from typing import Any
 
 from cluster import control_plane, toolchain
 from cluster.control_plane import ControlPlane, ControlPlaneOptions
-from cluster.kubectl import POLL_SECONDS, apply, is_ready, read, service_port
-from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
+from cluster.kubectl import POLL_SECONDS, apply, is_ready, read, service_port, takes_pods
+from cluster.model import Cluster, ClusterError, Images, Kind, Progress
 from cluster.process_node.addresses import node_addresses
 from cluster.process_node.leftovers import end_processes_of
 from cluster.process_node.programs import POD_IP_REFERENCE, Program, read_programs, write_programs
@@ -45,11 +45,11 @@ class ProcessBackend:
             return "a process node needs Linux"
         return toolchain.obstacle()
 
-    def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
+    def up(self, name: str, images: Images, progress: Progress) -> Cluster:
         """Start control plane and node, and wait until pods can be scheduled. Raises :class:`ClusterError`."""
         progress("starting etcd, API server, controllers and scheduler")
         facts = {"node": tempfile.mkdtemp(prefix="ty-")}
-        plane = control_plane.start(spec, ControlPlaneOptions(scheduler=True, facts=facts), progress)
+        plane = control_plane.start(name, self.kind, ControlPlaneOptions(scheduler=True, facts=facts), progress)
         cluster, folder = plane.cluster, plane.cluster.folder
         progress("starting the node: pods run as processes of this machine")
         apply(cluster, _volumes(folder))
@@ -64,7 +64,7 @@ class ProcessBackend:
         table.start(NODE_PROCESS, command, {"PYTHONPATH": python_path})
         wait_for(
             "the node to take pods",
-            lambda: _takes_pods(cluster),
+            lambda: takes_pods(cluster, node_name(name)),
             _READY_SECONDS,
             lambda: table.tail(NODE_PROCESS),
             POLL_SECONDS,
@@ -139,12 +139,6 @@ def _node_settings(cluster: Cluster, plane: ControlPlane) -> NodeSettings:
 
 def _programs_file(cluster: Cluster) -> Path:
     return cluster.folder / "programs.json"
-
-
-def _takes_pods(cluster: Cluster) -> bool:
-    """Return whether the node is ready, and the controllers have removed the taint of an unready node."""
-    node = read(cluster, "node", node_name(cluster.name))
-    return bool(node) and is_ready(node) and not node["spec"].get("taints")
 
 
 def _target_port(pod: dict[str, Any], port: dict[str, Any]) -> int:

@@ -87,7 +87,7 @@ def wait_for_phase(cluster: Cluster, namespace: str, name: str, phase: str) -> N
 
 
 def test_a_job_as_the_operator_makes_them(cluster: Cluster, namespace: str) -> None:
-    """Projected token, downward API, ConfigMap and Secret as files; the exit code decides; the termination message is kept."""
+    """Token, downward API, ConfigMap and Secret as files; the exit code decides; the termination message is kept."""
     script = """
         import json, os, pathlib, sys
         run = pathlib.Path(os.environ["RUN"])
