@@ -34,11 +34,6 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
 
-    @property
-    def refused(self) -> bool:
-        """Whether the same request would be refused again."""
-        return 400 <= self.status < 500 and self.status != HTTPStatus.TOO_MANY_REQUESTS
-
 
 async def retry(what: str, call: Callable[[], Awaitable[object]]) -> None:
     """Repeat a request until the API server accepts it. A refused request is logged and not repeated."""
@@ -47,7 +42,7 @@ async def retry(what: str, call: Callable[[], Awaitable[object]]) -> None:
             await call()
         except ApiError as error:
             _log.warning("%s failed with status %d: %s", what, error.status, error)
-            if error.refused:
+            if 400 <= error.status < 500 and error.status != HTTPStatus.TOO_MANY_REQUESTS:
                 return
         else:
             return

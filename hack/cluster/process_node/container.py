@@ -95,6 +95,10 @@ class ContainerRunner:
         if self._process:
             await self._process.end(grace)
 
+    def has_ended(self) -> bool:
+        """Return whether the container has ended and is not started again."""
+        return self.record.done
+
     async def _prepare(self) -> Launch | None:
         try:
             return await self._launch(self._container)

@@ -18,10 +18,10 @@ _UNSUPPORTED = ("sinceSeconds", "sinceTime", "timestamps", "limitBytes")
 
 
 class ContainerLog(NamedTuple):
-    """The file with a container's output, and whether more can come."""
+    """The file with a container's output, and whether the output is complete."""
 
     file: Path
-    running: Callable[[], bool]
+    ended: Callable[[], bool]
 
 
 Find = Callable[[str, str, str], ContainerLog | None]
@@ -72,7 +72,7 @@ async def _send(request: web.Request, log: ContainerLog) -> web.StreamResponse:
         content.seek(_tail_start(file, int(query["tailLines"])) if "tailLines" in query else 0)
         ended = False
         while not ended:
-            ended = not follow or not log.running()  # before the last read, which gets all of the output
+            ended = not follow or log.ended()  # before the last read, which gets all of the output
             while chunk := content.read(_CHUNK):
                 await response.write(chunk)
             await asyncio.sleep(0 if ended else _FOLLOW_SECONDS)

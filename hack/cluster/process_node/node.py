@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import shutil
-from functools import partial
 
 from cluster.process_node.addresses import claim_address, pod_addresses
 from cluster.process_node.client import ApiClient, ApiError, Json
@@ -54,8 +53,8 @@ class ProcessNode:
         """Return the output of a container, for the log endpoint."""
         for runner in self._pods.values():
             metadata = runner.pod.metadata
-            if (metadata.namespace, metadata.name) == (namespace, pod) and (log := runner.log_of(container)):
-                return ContainerLog(log, partial(runner.may_log_more, container))
+            if (metadata.namespace, metadata.name) == (namespace, pod):
+                return runner.find_log(container)
         return None
 
     def _update(self, pod: Json) -> None:

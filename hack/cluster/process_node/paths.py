@@ -36,13 +36,7 @@ class ContainerPaths:
         return self.rootfs / path.lstrip("/")
 
     def link_mounts(self, volumes: Mapping[str, Path]) -> None:
-        """Link each mount path to the folder of its volume, the outer mounts first. It can be called again.
-
-        Raises
-        ------
-        ConfigError
-            If a volume is mounted at "/".
-        """
+        """Link each mount path to the folder of its volume, the outer mounts first. Raises ConfigError."""
         for mount in sorted(self.container.volume_mounts, key=lambda each: posixpath.normpath(each.mount_path)):
             if posixpath.normpath(mount.mount_path) == "/":
                 raise ConfigError(f"volume {mount.name!r} is mounted at '/', which a process node does not support")

@@ -13,6 +13,7 @@ from cluster.process_node.client import ApiClient, ApiError, Json, retry
 from cluster.process_node.container import ContainerRunner, Launch
 from cluster.process_node.environment import ConfigError, build_environment, expand
 from cluster.process_node.leftovers import FOLDER_ENV
+from cluster.process_node.logs import ContainerLog
 from cluster.process_node.paths import ContainerPaths
 from cluster.process_node.pods import Container, Pod
 from cluster.process_node.programs import Program, find_program, read_programs
@@ -37,7 +38,7 @@ class PodRunner:
         self._leaving = asyncio.Event()
         self._gone = asyncio.Event()
         self._changed = asyncio.Event()
-        self._ended = False
+        self._ended = asyncio.Event()
         policy = self.pod.spec.restart_policy
         init_policy = "OnFailure" if policy == "Always" else policy
         self._init = [self._runner(each, init_policy) for each in self.pod.spec.init_containers]
@@ -75,7 +76,7 @@ class PodRunner:
         await self._run_containers()
         for helper in helpers:
             helper.cancel()
-        self._ended = True
+        self._ended.set()
         self._changed.set()
         await publisher
 
@@ -116,11 +117,10 @@ class PodRunner:
         env = {name: value if base.get(name) == value else paths.rewrite(value) for name, value in variables.items()}
         words = (expand(word, variables) for word in program.command_line(container))
         argv = tuple(word if word in program.command else paths.rewrite(word) for word in words)
-        working_folder = paths.local(container.working_dir)
-        for needed in (working_folder, folder / "home", folder / "tmp"):
-            needed.mkdir(parents=True, exist_ok=True)
+        for needed in ("rootfs", "home", "tmp"):
+            (folder / needed).mkdir(parents=True, exist_ok=True)
         termination_file = paths.local(container.termination_message_path)
-        return Launch(argv, env, working_folder, folder / "log", termination_file, self.pod.address)
+        return Launch(argv, env, paths.rootfs, folder / "log", termination_file, self.pod.address)
 
     def _base_environment(self, folder: Path, program: Program) -> Mapping[str, str]:
         server = urlsplit(self._settings.server)
@@ -136,20 +136,18 @@ class PodRunner:
             **program.variables(self.pod.address),
         }
 
-    def log_of(self, container: str) -> Path | None:
-        """Return the file with a container's output, or ``None`` if the pod has no such container."""
-        names = (each.record.name for each in self._all)
-        return self.folder / container / "log" if container in names else None
-
-    def may_log_more(self, container: str) -> bool:
-        """Return whether more output of a container can come."""
-        return not self._ended and any(each.record.name == container and not each.record.done for each in self._all)
+    def find_log(self, container: str) -> ContainerLog | None:
+        """Return the output of a container, for the log endpoint."""
+        for runner in self._all:
+            if runner.record.name == container:
+                return ContainerLog(self.folder / container / "log", runner.has_ended)
+        return None
 
     async def _publish(self) -> None:
         """Write the status after each change, until the pod has ended and its last status is written."""
         ended, written = False, Json()
         while not ended and not self._gone.is_set():
-            ended = self._ended
+            ended = self._ended.is_set()
             self._changed.clear()
             records = [[each.record for each in runners] for runners in (self._init, self._main)]
             status = pod_status(records[0], records[1], self._fixed, written)

@@ -20,27 +20,13 @@ class Mount(_Wire):
     sub_path: str = ""
 
 
-class HttpGet(_Wire):
-    """An HTTP request to the pod. ``port`` is a number or the name of a container port."""
-
-    port: int | str
-    path: str = "/"
-
-
 class Probe(_Wire):
-    """A readiness, liveness or startup probe."""
+    """A readiness, liveness or startup probe. The port is a number or the name of a container port."""
 
-    http_get: HttpGet | None = None
+    http_get: Json | None = None
     period_seconds: float = 10
     timeout_seconds: float = 1
     failure_threshold: int = 3
-
-
-class Port(_Wire):
-    """A port of a container."""
-
-    container_port: int
-    name: str = ""
 
 
 class Container(_Wire):
@@ -53,7 +39,7 @@ class Container(_Wire):
     env: tuple[Json, ...] = ()
     env_from: tuple[Json, ...] = ()
     volume_mounts: tuple[Mount, ...] = ()
-    ports: tuple[Port, ...] = ()
+    ports: tuple[Json, ...] = ()
     working_dir: str = ""
     termination_message_path: str = "/dev/termination-log"
     termination_message_policy: Literal["File", "FallbackToLogsOnError"] = "File"
@@ -69,6 +55,7 @@ class Container(_Wire):
         fields = {
             "envFrom": self.env_from,
             "lifecycle": self.lifecycle,
+            "workingDir": self.working_dir,
             "restartPolicy of a container": self.restart_policy,
             "probes other than httpGet": any(probe and probe.http_get is None for probe in probes),
         }

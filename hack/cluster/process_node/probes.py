@@ -20,8 +20,9 @@ async def check(probe: Probe, container: Container, address: str) -> str | None:
     """Probe a container of the pod with this address once. Return ``None``, or the problem."""
     if probe.http_get is None:
         return "a process node supports only httpGet probes"
-    ports: dict[int | str, int] = {each.name: each.container_port for each in container.ports}
-    url = f"http://{address}:{ports.get(probe.http_get.port, probe.http_get.port)}/{probe.http_get.path.lstrip('/')}"
+    port, path = probe.http_get["port"], probe.http_get.get("path", "/")
+    ports = {each.get("name"): each["containerPort"] for each in container.ports}
+    url = f"http://{address}:{ports.get(port, port)}/{path.lstrip('/')}"
     timeout = aiohttp.ClientTimeout(total=probe.timeout_seconds)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:

@@ -19,10 +19,8 @@ class NodeSettings(BaseModel):
 
     Attributes
     ----------
-    name
-        Of the Node object.
-    server, ca, certificate, key
-        URL of the API server, and the certificate of the node. The certificate also serves the log endpoint.
+    name, server, ca, certificate, key
+        Name of the Node, URL of the API server, and the certificate of the node, also for its log endpoint.
     folder
         Of the pods and their volumes. Its path is short, because programs put sockets below it: a socket's path has at
         most 107 bytes.

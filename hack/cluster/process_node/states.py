@@ -77,14 +77,9 @@ def phase(init: Sequence[ContainerRecord], main: Sequence[ContainerRecord]) -> s
 def pod_status(
     init: Sequence[ContainerRecord], main: Sequence[ContainerRecord], fixed: Mapping[str, str], before: Json
 ) -> Json:
-    """Return the status of a pod.
+    """Return the status of a pod: the ``fixed`` fields, and what follows from the containers.
 
-    Parameters
-    ----------
-    fixed
-        The fields that never change: addresses and the time of the start.
-    before
-        The last status. The condition Ready keeps its time while its value is the same.
+    The condition Ready keeps its time as long as it has the same value as in ``before``, the last status.
     """
     current = phase(init, main)
     ready = current == "Running" and all(each.ready for each in main)

@@ -265,11 +265,11 @@ async def test_processes_of_this_node_only_are_ended(tmp_path: Path) -> None:
 async def test_log_endpoint(tmp_path: Path) -> None:
     (tmp_path / "log.previous").write_text("old\n")
     (tmp_path / "log").write_text("".join(f"{number}\n" for number in range(5)))
-    running = [True]
+    ended = [False]
 
     def find(namespace: str, pod: str, name: str) -> ContainerLog | None:
         given = (namespace, pod, name) == ("n", "p", "c")
-        return ContainerLog(tmp_path / "log", lambda: running[0]) if given else None
+        return ContainerLog(tmp_path / "log", lambda: ended[0]) if given else None
 
     async with TestClient(TestServer(log_application(find))) as client:
 
@@ -290,5 +290,5 @@ async def test_log_endpoint(tmp_path: Path) -> None:
             with (tmp_path / "log").open("a") as more:
                 more.write("5\n")
             assert await response.content.readline() == b"5\n"
-            running[0] = False
+            ended[0] = True
             assert await response.content.read() == b""

@@ -116,7 +116,7 @@ async def test_a_pod_that_ends_during_a_write_gets_another_one(settings: NodeSet
     api = SlowApi()
     runner = runner_of(settings, api, raw_pod("exit 0"))
     life = asyncio.create_task(runner.run())
-    await until("the end of its container", lambda: not runner.may_log_more("c"))
+    await until("the end of its container", lambda: (log := runner.find_log("c")) is not None and log.ended())
     api.released.set()
     await until("the last status", lambda: api.phases()[-1:] == ["Succeeded"])
     runner.vanish()
