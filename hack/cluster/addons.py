@@ -40,6 +40,22 @@ def images(progress: Progress) -> list[Path]:
     return found
 
 
+def folder_volume(name: str, folder: Path, size: str, storage_class: str = "") -> dict[str, Any]:
+    """Return a PersistentVolume that is a folder of this machine."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
+            "capacity": {"storage": size},
+            "hostPath": {"path": str(folder)},
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": storage_class,
+        },
+    }
+
+
 def proxy_permissions() -> dict[str, Any]:
     """Return the permission of kube-proxy to read Services and endpoints."""
     return _binding("trainyard:kube-proxy", "system:node-proxier", {"kind": "User", "name": "system:kube-proxy"})

@@ -50,10 +50,10 @@ class KindBackend:
         folder.mkdir(parents=True, exist_ok=True)
         kubeconfig = folder / "kubeconfig"
         save(Cluster(name, self.kind, folder, kubeconfig, ""))  # before anything exists that must be removed
-        kind = _program(progress)
-        run(delete_command(kind, name, kubeconfig), timeout=_CREATE_SECONDS)
+        _kind(progress, name, "delete", "cluster", "--kubeconfig", kubeconfig)  # it succeeds if there is none
         progress("creating a kind cluster: the first time, this pulls its node image")
-        run(create_command(kind, name, kubeconfig), timeout=_CREATE_SECONDS)
+        options = ("--kubeconfig", kubeconfig, "--image", node_image(), "--wait", _READY)
+        _kind(progress, name, "create", "cluster", *options)
         server = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
         cluster = Cluster(name, self.kind, folder, kubeconfig, server)
         save(cluster)
@@ -65,13 +65,13 @@ class KindBackend:
         table = _forwards(cluster)
         for process in table.all():
             table.stop(process.name)
-        run(delete_command(_program(progress), cluster.name, cluster.kubeconfig), timeout=_CREATE_SECONDS)
+        _kind(progress, cluster.name, "delete", "cluster", "--kubeconfig", cluster.kubeconfig)
         forget(cluster.name)
 
     def load_image(self, cluster: Cluster, image: Path, progress: Progress) -> None:
         """Load an image into the node. Raises :class:`ClusterError`."""
         progress(f"loading {image.name} into kind cluster {_PREFIX}{cluster.name}")
-        run(load_command(_program(progress), cluster.name, image), timeout=_CREATE_SECONDS)
+        _kind(progress, cluster.name, "load", "image-archive", image)
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
         """Return the address of a port-forward to the Service. It is started if necessary, and `down` ends it."""
@@ -99,20 +99,14 @@ class KindBackend:
         return dict(line.split(" ", 1) for line in lines)
 
 
-def create_command(kind: Path, name: str, kubeconfig: Path) -> list[str]:
-    """Build the command that creates a cluster."""
-    node = ["--image", os.environ.get(NODE_IMAGE_VARIABLE) or _NODE_IMAGE, "--wait", _READY]
-    return [str(kind), "create", "cluster", "--name", _PREFIX + name, "--kubeconfig", str(kubeconfig), *node]
+def kind_command(kind: Path, name: str, *words: str | Path) -> list[str]:
+    """Build a command of kind for one cluster."""
+    return [str(kind), *map(str, words), "--name", _PREFIX + name]
 
 
-def delete_command(kind: Path, name: str, kubeconfig: Path) -> list[str]:
-    """Build the command that deletes a cluster. It succeeds if there is none."""
-    return [str(kind), "delete", "cluster", "--name", _PREFIX + name, "--kubeconfig", str(kubeconfig)]
-
-
-def load_command(kind: Path, name: str, archive: Path) -> list[str]:
-    """Build the command that loads an image archive into the node."""
-    return [str(kind), "load", "image-archive", str(archive), "--name", _PREFIX + name]
+def node_image() -> str:
+    """Return the image of the node."""
+    return os.environ.get(NODE_IMAGE_VARIABLE) or _NODE_IMAGE
 
 
 def forward_command(kubectl: Path, kubeconfig: Path, service: str, local: int, port: int) -> list[str]:
@@ -122,9 +116,10 @@ def forward_command(kubectl: Path, kubeconfig: Path, service: str, local: int, p
     return [str(kubectl), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}", *target]
 
 
-def _program(progress: Progress) -> Path:
+def _kind(progress: Progress, name: str, *words: str | Path) -> None:
     installed = shutil.which("kind")
-    return Path(installed) if installed else toolchain.ensure("kind", progress)
+    program = Path(installed) if installed else toolchain.ensure("kind", progress)
+    run(kind_command(program, name, *words), timeout=_CREATE_SECONDS)
 
 
 def _forwarded(cluster: Cluster, prefix: str, command: Callable[[int], list[str]]) -> int:

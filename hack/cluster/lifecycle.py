@@ -52,17 +52,13 @@ def up(name: str, wanted: Kind | None, progress: Progress, images: Images = tupl
     """
     with state.locked(name):
         known = state.load(name)
-        if known is not None:
-            if is_running(known):
-                if wanted not in (None, known.kind):
-                    raise ClusterError(
-                        f"cluster {name} already runs as kind {known.kind}: take it down first, or use another name"
-                    )
-                progress(f"cluster {name} (kind {known.kind}) is already running")
-                return known
-            progress(f"removing the rest of an earlier cluster {name} (kind {known.kind})")
-            backend(known.kind).down(known, progress)
-        state.forget(name)
+        if known is not None and is_running(known):
+            if wanted not in (None, known.kind):
+                raise ClusterError(
+                    f"cluster {name} already runs as kind {known.kind}: take it down first, or use another name"
+                )
+            progress(f"cluster {name} (kind {known.kind}) is already running")
+            return known
         return _start(backend(choose(wanted, progress)), name, images, progress)
 
 
@@ -75,15 +71,6 @@ def down(name: str, progress: Progress) -> None:
             return
         backend(known.kind).down(known, progress)
         progress(f"cluster {name} is removed")
-
-
-def find(name: str) -> Cluster:
-    """Return a recorded cluster. Raises :class:`ClusterError`."""
-    known = state.load(name)
-    if known is None:
-        others = ", ".join(state.names()) or "none"
-        raise ClusterError(f"there is no cluster {name} (there is: {others}); start it with `up --name {name}`")
-    return known
 
 
 def is_running(cluster: Cluster) -> bool:
@@ -106,9 +93,6 @@ def temporary_control_plane(
     """Run a control plane during a ``with`` block."""
     chosen = ControlPlaneBackend(options)
     with state.locked(name):
-        if (known := state.load(name)) is not None:
-            backend(known.kind).down(known, progress)
-        state.forget(name)
         cluster = _start(chosen, name, tuple, progress)
     try:
         yield cluster
@@ -117,7 +101,11 @@ def temporary_control_plane(
 
 
 def _start(chosen: Backend, name: str, images: Images, progress: Progress) -> Cluster:
-    """Start a cluster. If the start fails, remove everything that it created."""
+    """Start a cluster, after the removal of an earlier one. If the start fails, remove everything that it created."""
+    if (earlier := state.load(name)) is not None:
+        progress(f"removing the rest of an earlier cluster {name} (kind {earlier.kind})")
+        backend(earlier.kind).down(earlier, progress)
+    state.forget(name)
     try:
         cluster = chosen.up(name, images, progress)
         state.mark_ready(name)

@@ -1,4 +1,4 @@
-"""What the kinds of cluster have in common: the spec, the running cluster, and the backend."""
+"""What the kinds of cluster have in common: the running cluster, and the backend."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

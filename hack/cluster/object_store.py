@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cluster import toolchain
-from cluster.addons import readiness
+from cluster.addons import folder_volume, readiness
 from cluster.archives import write_archive
 from cluster.kubectl import apply, kubectl, read
 from cluster.model import Backend, Cluster, ClusterError, Progress
@@ -189,19 +189,11 @@ def _volume(cluster: Cluster) -> dict[str, Any] | None:
     folder = cluster.folder / NAME
     folder.mkdir(exist_ok=True)
     os.chown(folder, _USER, _USER)
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": NAME},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "capacity": {"storage": _SIZE},
-            "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": NAME, "namespace": NAMESPACE},
-            "hostPath": {"path": str(folder), "type": "Directory"},
-            "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": "",
-        },
-    }
+    volume = folder_volume(NAME, folder, _SIZE)
+    volume["spec"]["claimRef"] = {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": NAME, "namespace": NAMESPACE,
+    }  # fmt: skip
+    return volume
 
 
 def _load_image(cluster: Cluster, backend: Backend, program: Path, progress: Progress) -> None:

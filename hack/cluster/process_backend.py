@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import control_plane, toolchain
+from cluster.addons import folder_volume
 from cluster.control_plane import ControlPlane, ControlPlaneOptions
 from cluster.kubectl import POLL_SECONDS, apply, is_ready, read, service_port, takes_pods
 from cluster.model import Cluster, ClusterError, Images, Kind, Progress
@@ -163,20 +164,5 @@ def _volumes(folder: Path) -> list[dict[str, Any]]:
         },
         "provisioner": "kubernetes.io/no-provisioner",
     }
-    names = [f"volume-{number}" for number in range(1, _VOLUMES + 1)]
-    volumes = [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": name},
-            "spec": {
-                "accessModes": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"],
-                "capacity": {"storage": "1Ti"},
-                "hostPath": {"path": str(folder / "node" / "claims" / name)},
-                "persistentVolumeReclaimPolicy": "Retain",
-                "storageClassName": _STORAGE_CLASS,
-            },
-        }
-        for name in names
-    ]
-    return [storage_class, *volumes]
+    claims, names = folder / "node" / "claims", [f"volume-{number}" for number in range(1, _VOLUMES + 1)]
+    return [storage_class, *(folder_volume(name, claims / name, "1Ti", _STORAGE_CLASS) for name in names)]

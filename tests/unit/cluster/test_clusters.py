@@ -104,9 +104,3 @@ def test_cluster_whose_start_was_killed_does_not_count_as_running(clusters: Path
     assert lifecycle.is_running(cluster)
     table.kill_all()
     assert not lifecycle.is_running(cluster)
-
-
-def test_unknown_cluster_names_those_that_exist(clusters: Path):
-    _record("one")
-    with pytest.raises(ClusterError, match=r"no cluster two \(there is: one\); start it with `up --name two`"):
-        lifecycle.find("two")
