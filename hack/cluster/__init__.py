@@ -1,1 +1,1 @@
-"""A real Kubernetes on this machine, of a kind it can run: kind, a host node, a process node, a control plane alone."""
+"""A real Kubernetes on this machine: with kind, a host node, a process node, or the control plane alone."""

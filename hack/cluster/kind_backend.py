@@ -1,4 +1,4 @@
-"""kind: Kubernetes inside a Docker container, where a Docker daemon answers."""
+"""kind: Kubernetes in a Docker container. It needs a Docker daemon."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Processes that run on when the command that started them has ended.
+"""Processes that continue to run after the command that started them has ended.
 
 The kernel may give the id of an ended process to another one. So the record has the start time, too.
 """

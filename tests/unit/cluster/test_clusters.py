@@ -1,4 +1,4 @@
-"""What is remembered of clusters: names, records, ports, locks, processes."""
+"""Names, records, ports, locks and processes of clusters."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ def test_name_that_kubernetes_would_refuse(clusters: Path, name: str):
         state.folder_of(name)
 
 
-def test_ports_of_stopped_clusters_stay_theirs(clusters: Path):
+def test_ports_of_stopped_clusters_stay_reserved(clusters: Path):
     first = state.free_ports("a", "b")
     assert len(set(first.values())) == 2
     _record("one", **first)

@@ -20,7 +20,7 @@ from cluster.model import ClusterError
 from cluster.pki import Authority
 
 
-def test_network_parts_do_not_meet():
+def test_network_parts_do_not_overlap():
     network = Network(140)
     services, pods, link = ip_network(network.services), ip_network(network.pods), ip_network("10.140.0.0/30")
     assert not services.overlaps(pods)
@@ -67,7 +67,7 @@ def test_several_may_write_one_archive_at_a_time(tmp_path: Path):
     assert [each.name for each in archive.parent.iterdir()] == ["it.tar"]
 
 
-def test_image_is_built_anew_only_for_what_it_is_made_of(tmp_path: Path):
+def test_an_image_is_built_again_only_if_an_input_changes(tmp_path: Path):
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("1")
     dockerfile = tmp_path / "Dockerfile"
@@ -99,7 +99,7 @@ _NEWEST = next(tools for tools in toolchain.TOOL_SETS if tools.name == "kubernet
 @pytest.mark.parametrize(
     ("version", "tools"), [(toolchain.KUBERNETES_VERSION, _NEWEST), *toolchain.OLDER_SERVERS.items()]
 )
-def test_kubernetes_tells_its_version(version: str, tools: toolchain.ToolSet):
+def test_kubernetes_reports_its_version(version: str, tools: toolchain.ToolSet):
     assert re.search(
         rf"k8s\.io/kubernetes {version}(?: // indirect)?$", (tools.folder / "go.mod").read_text(), re.MULTILINE
     )
@@ -107,7 +107,7 @@ def test_kubernetes_tells_its_version(version: str, tools: toolchain.ToolSet):
 
 
 @pytest.mark.parametrize("forward", [True, False])
-def test_dns_asks_others_only_where_there_are_any(*, forward: bool):
+def test_dns_forwards_only_to_existing_name_servers(*, forward: bool):
     corefile = next(each for each in addons.core_dns("10.130.64.10", forward=forward) if each["kind"] == "ConfigMap")
     assert ("forward . /etc/resolv.conf" in corefile["data"]["Corefile"]) is forward
 

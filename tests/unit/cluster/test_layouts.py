@@ -39,7 +39,7 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def test_what_the_reader_knows_is_not_packed(images: Path):
+def test_known_blobs_are_not_packed(images: Path):
     library, code, *rest = image(images, "one", b"a library", b"the code")
     layouts.name(images / "one", "localhost/one:demo")
     packed = subprocess.run(layouts.pack(images / "one", {library}.__contains__), check=True, capture_output=True)
@@ -53,7 +53,7 @@ def test_what_the_reader_knows_is_not_packed(images: Path):
     assert names == {"oci-layout", "index.json", *(f"blobs/sha256/{digest}" for digest in (code, *rest))}
 
 
-def test_only_what_no_image_has_is_removed(images: Path):
+def test_only_unused_blobs_are_removed(images: Path):
     image(images, "old", b"a library", b"the old code")
     kept = image(images, "new", b"a library", b"the new code")
     (images / "old" / "index.json").unlink()
@@ -61,7 +61,7 @@ def test_only_what_no_image_has_is_removed(images: Path):
     assert {blob.name for blob in (images / "blobs/sha256").iterdir()} == set(kept)
 
 
-def test_an_archive_is_no_layout(images: Path):
+def test_an_archive_is_not_a_layout(images: Path):
     image(images, "one", b"a layer")
     (images / "one.tar").write_bytes(b"")
     assert [layouts.is_layout(images / name) for name in ("one", "one.tar", "none")] == [True, False, False]

@@ -1,4 +1,4 @@
-"""What a node begins with, where another has begun before: links to what never changes, and records of its own."""
+"""The images of a second node: links to files that never change, and its own records."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from cluster import node_images
 
 @pytest.fixture
 def archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An archive in the cache, whose image the nodes of this machine begin with."""
+    """An archive in the cache. The nodes of this machine have its image from the start."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     images = tmp_path / "cache" / "trainyard" / "images"
     images.mkdir(parents=True)
@@ -22,7 +22,7 @@ def archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return found
 
 
-def test_nodes_share_what_never_changes_and_nothing_else(archive: Path, tmp_path: Path):
+def test_nodes_share_only_files_that_never_change(archive: Path, tmp_path: Path):
     one, two = tmp_path / "one", tmp_path / "two"
     for root in (one, two):
         node_images.link(root, [archive], pytest.fail)
@@ -35,7 +35,7 @@ def test_nodes_share_what_never_changes_and_nothing_else(archive: Path, tmp_path
     assert [node_images.has(root, newer) for root in (one, two)] == [True, False]
 
 
-def test_a_name_tells_the_content_only_in_the_cache(archive: Path, tmp_path: Path):
+def test_only_in_the_cache_a_name_identifies_the_content(archive: Path, tmp_path: Path):
     root = tmp_path / "root"
     node_images.link(root, [archive], pytest.fail)
     elsewhere = tmp_path / archive.name

@@ -1,4 +1,4 @@
-"""The object store's manifests; that they run is shown by the integration and e2e tests."""
+"""The manifests of the object store. The integration and e2e tests run it."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ def test_the_pod_keeps_to_the_restricted_profile() -> None:
     assert pod["automountServiceAccountToken"] is False
 
 
-def test_the_credentials_stand_in_the_secret_alone() -> None:
+def test_only_the_secret_has_the_credentials() -> None:
     objects = by_kind()
     assert objects["Secret"]["stringData"] == {"AWS_ACCESS_KEY_ID": "store-1", "AWS_SECRET_ACCESS_KEY": "s3cret"}
     assert "s3cret" not in json.dumps([each for kind, each in objects.items() if kind != "Secret"])
@@ -37,7 +37,7 @@ def test_the_service_finds_the_pod() -> None:
     assert target in {port["name"] for port in template["spec"]["containers"][0]["ports"]}
 
 
-def test_every_address_of_the_pod_is_listened_on() -> None:
+def test_the_store_listens_on_all_addresses() -> None:
     [container] = by_kind()["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert not [each for each in container["args"] if each.startswith("--port")], "the default: PORT on all addresses"
     assert not {"POD_IP", "VGW_PORT"} & {each["name"] for each in container["env"]}

@@ -1,4 +1,4 @@
-"""Kinds of cluster beside the host node: what they ask of the machine, and the commands they build."""
+"""The kinds kind and process: what they need on the machine, and their commands."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def test_kind_without_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert KindBackend().obstacle() == "there is no docker command"
 
 
-def test_kind_without_a_daemon_says_what_docker_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_kind_without_a_daemon_reports_the_error_of_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     docker_that(tmp_path, "echo 'Cannot connect to the Docker daemon.' >&2; exit 1", monkeypatch)
     said = str(KindBackend().obstacle())
     assert said.startswith("the Docker daemon does not answer")
@@ -62,7 +62,7 @@ def test_kind_runs_while_its_containers_do(
     assert lifecycle.is_running(cluster) is runs
 
 
-def test_commands_touch_only_clusters_of_ours() -> None:
+def test_commands_use_only_names_with_our_prefix() -> None:
     expected = ["/bin/kind", "load", "image-archive", "/i.tar", "--name", "trainyard-x"]
     assert kind_command(KIND, "x", "load", "image-archive", Path("/i.tar")) == expected
     forward = forward_command(Path("/bin/kubectl"), CONFIG, "ns/svc", 5000, 80)
@@ -70,7 +70,7 @@ def test_commands_touch_only_clusters_of_ours() -> None:
 
 
 def test_the_node_image_is_of_a_supported_release_and_can_come_from_a_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Left to itself, kind takes the newest Kubernetes that it knows, which may be newer than any that is tested."""
+    """By default, kind uses the newest Kubernetes that it knows. The tests may not support it."""
     monkeypatch.delenv(NODE_IMAGE_VARIABLE, raising=False)
     named = re.fullmatch(r"kindest/node:v(1\.\d+)\.\d+@sha256:[0-9a-f]{64}", node_image())
     assert named
@@ -90,6 +90,6 @@ def test_programs_are_those_of_this_environment() -> None:
     assert all(Path(each.command[0]).exists() for each in programs.values())
 
 
-def test_programs_that_listen_leave_the_addresses_of_other_pods_alone() -> None:
+def test_servers_listen_only_on_the_address_of_their_pod() -> None:
     told = [each.env for name, each in checkout_programs().items() if "server" in name]
     assert [env["TRAINYARD_SERVER_HOST"] for env in told] == ["$(POD_IP)"]

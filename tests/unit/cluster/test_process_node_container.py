@@ -115,7 +115,7 @@ async def test_a_stop_during_back_off_keeps_the_end(tmp_path: Path) -> None:
     assert pod.runner.record.exit_code == 3
 
 
-async def test_what_is_missing_is_waited_for(tmp_path: Path) -> None:
+async def test_a_container_waits_for_missing_objects(tmp_path: Path) -> None:
     pod = FakePod(tmp_path, "exit 0")
     pod.problems = [ConfigError("secret 's' not found"), ImageUnknownError("no 'i'"), ImageUnknownError("no 'j'")]
     await pod.start()
@@ -127,7 +127,7 @@ async def test_what_is_missing_is_waited_for(tmp_path: Path) -> None:
     assert pod.exit_codes() == [0]
 
 
-async def test_sigterm_is_heard(tmp_path: Path) -> None:
+async def test_a_container_can_handle_sigterm(tmp_path: Path) -> None:
     pod = FakePod(tmp_path, "trap 'echo bye > message; exit 75' TERM; echo up; while :; do sleep 0.02; done")
     run = pod.start("Always")
     await until("the first output", lambda: text(tmp_path / "log") == "up\n")

@@ -57,7 +57,7 @@ def pod_with(container: Json | None = None, **spec: Any) -> Pod:
         ("$(A)$(A)", "11"),
     ],
 )
-def test_expansion_is_that_of_kubernetes(text: str, expected: str) -> None:
+def test_variables_are_expanded_as_in_kubernetes(text: str, expected: str) -> None:
     assert expand(text, {"A": "1"}) == expected
 
 

@@ -171,7 +171,7 @@ async def test_a_pod_whose_object_is_gone_ends_without_a_status(settings: NodeSe
     assert api.phases()[-1] == "Running"
 
 
-async def test_a_missing_volume_source_is_named_and_waited_for(settings: NodeSettings) -> None:
+async def test_a_pod_names_a_missing_volume_source_and_waits(settings: NodeSettings) -> None:
     api = FakeApi()
     mounts = {"volumeMounts": [{"name": "v", "mountPath": "/v"}], "env": [{"name": "V", "value": "/v/k"}]}
     raw = raw_pod('cat "$V"', volumes=[{"name": "v", "configMap": {"name": "cm"}}], container=mounts)

@@ -1,4 +1,4 @@
-"""Waiting for what processes and files come to, within a bound."""
+"""Waiting for conditions, with a time limit."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ BOUND_SECONDS = 10
 
 
 async def until(what: str, condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds; the test fails with `what` when it does not."""
+    """Wait until a condition holds. After the time limit, the test fails with `what`."""
     try:
         async with asyncio.timeout(BOUND_SECONDS):
             while not condition():  # noqa: ASYNC110 - conditions on files and processes have no event
