@@ -5,11 +5,14 @@ Every process of a pod has the node's folder in its environment, and passes it o
 
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
 FOLDER_ENV = "TRAINYARD_PROCESS_NODE"
 """Environment variable of every process of a pod: the folder of its node."""
+_EXEC_SECONDS = 0.1
+"""A process that has just been started has no environment in /proc for a moment."""
 
 
 def processes_of(folder: Path) -> list[int]:
@@ -25,7 +28,11 @@ def processes_of(folder: Path) -> list[int]:
 
 def end_processes_of(folder: Path) -> None:
     """Kill all processes of pods of a node that does not run any more, until there are none."""
-    while running := processes_of(folder):
+    while True:
+        time.sleep(_EXEC_SECONDS)
+        running = processes_of(folder)
+        if not running:
+            return
         for pid in running:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

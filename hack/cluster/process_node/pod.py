@@ -92,7 +92,13 @@ class PodRunner:
         metadata, grace = self.pod.metadata, self.pod.spec.termination_grace_period_seconds
         if metadata.deletion_grace_period_seconds is not None:
             grace = metadata.deletion_grace_period_seconds
-        await asyncio.gather(*(each.stop(0 if self._gone.is_set() else grace) for each in self._all))
+        stopping = asyncio.create_task(self._stop_all(0 if self._gone.is_set() else grace))
+        await self._gone.wait()  # the object may be deleted by force before the end of the grace period
+        await self._stop_all(0)
+        await stopping
+
+    async def _stop_all(self, grace: float) -> None:
+        await asyncio.gather(*(each.stop(grace) for each in self._all))
 
     async def _refresh_volumes(self) -> None:
         """Write the files of the volumes again and again, so that their tokens do not expire."""

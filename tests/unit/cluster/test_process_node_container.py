@@ -256,6 +256,7 @@ async def test_processes_of_this_node_only_are_ended(tmp_path: Path) -> None:
         )
 
     mine, other = await sleeper(tmp_path / "node"), await sleeper(tmp_path / "node-of-another")
+    await until("both", lambda: len(processes_of(tmp_path / "node") + processes_of(tmp_path / "node-of-another")) == 2)
     end_processes_of(tmp_path / "node")
     assert await mine.wait() == 137
     assert len(processes_of(tmp_path / "node-of-another")) == 1

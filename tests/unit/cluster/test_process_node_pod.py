@@ -48,8 +48,8 @@ def raw_pod(script: str, **spec: Any) -> Json:
     return {"metadata": {"namespace": "n", "name": "p", "uid": "a-b-c"}, "spec": body}
 
 
-def deleted(raw: Json) -> Json:
-    times = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 0}
+def deleted(raw: Json, grace: int = 0) -> Json:
+    times = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": grace}
     return {**raw, "metadata": {**raw["metadata"], **times}}
 
 
@@ -169,6 +169,21 @@ async def test_a_pod_whose_object_is_gone_ends_without_a_status(settings: NodeSe
     runner.vanish()
     await life
     assert api.phases()[-1] == "Running"
+
+
+async def test_a_deletion_by_force_does_not_wait_for_the_grace_period(settings: NodeSettings) -> None:
+    api = FakeApi()
+    raw = raw_pod("trap '' TERM; echo up; while :; do sleep 0.02; done")
+    runner = runner_of(settings, api, raw)
+    life = asyncio.create_task(runner.run())
+    log = settings.pod_folder("a-b-c") / "c/log"
+    await until("the trap", lambda: log.exists() and log.read_text() == "up\n")
+    runner.update(deleted(raw, grace=3600))
+    await asyncio.sleep(0.05)
+    assert not life.done()
+    runner.vanish()
+    await until("the end", life.done)
+    await life
 
 
 async def test_a_pod_names_a_missing_volume_source_and_waits(settings: NodeSettings) -> None:
