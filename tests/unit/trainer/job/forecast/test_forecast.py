@@ -301,7 +301,5 @@ def test_a_horizon_beyond_the_range_of_times_is_refused(tmp_path: Path) -> None:
     config = written(tmp_path, weeks, forecast={"horizon": 10_000})
     assert dataset_of(config, tmp_path).rows == 40, "192 years are well within"
     config = written(tmp_path, years, forecast={"horizon": 10_000})
-    with pytest.raises(
-        ConfigError, match=r"spec\.forecast\.horizon 10000: so many steps of YS.* set a shorter horizon"
-    ):
+    with pytest.raises(ConfigError, match=r"spec\.forecast\.horizon 10000: .* steps of YS.*shorter horizon"):
         dataset_of(config, tmp_path)
