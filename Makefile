@@ -141,5 +141,5 @@ bench-burst: venv ## From apply to the Job: bursts of TrainingJobs beside plain 
 	@PYTHONPATH=hack $(BIN)/python -m tests.benchmarks.burst $(BENCH_ARGS)
 
 .PHONY: bench-queue
-bench-queue: venv ## Many TrainingJobs through few places beside plain Jobs (BENCH_ARGS="--jobs 600 --places 50")
+bench-queue: venv ## Many TrainingJobs with few slots, next to plain Jobs (BENCH_ARGS="--jobs 600 --slots 50")
 	@PYTHONPATH=hack $(BIN)/python -m tests.benchmarks.admission $(BENCH_ARGS)

@@ -49,11 +49,11 @@ def main() -> None:
     """Parse the command line, run, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=15_000, help="TrainingJobs in all")
-    parser.add_argument("--places", type=int, nargs="*", default=[500], help="maxConcurrentJobs; 0: no limit")
+    parser.add_argument("--slots", type=int, nargs="*", default=[500], help="maxConcurrentJobs; 0: no limit")
     parser.add_argument("--profile", type=Path, help="run the operator under cProfile and write its figures here")
     options = parser.parse_args()
     print(HEAD)
-    for limit in options.places:
+    for limit in options.slots:
         print(measure(options.jobs, limit, options.profile), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The containerd that unpacks images deletes no layers until it is told to. So an import finds the layers it shares."""
+"""The containerd that unpacks images does not delete layers by itself. So an import finds the layers it shares."""
 
 import io
 import json

@@ -102,7 +102,7 @@ class Operator:
         return self._leading.describe() if self._leading is not None else "ok"
 
     async def run(self) -> None:
-        """Run until it is stopped. A process that loses the leadership starts again from the beginning.
+        """Run until it is stopped. A process that loses the leadership starts again.
 
         Raises
         ------

@@ -91,5 +91,5 @@ def test_programs_are_those_of_this_environment() -> None:
 
 
 def test_servers_listen_only_on_the_address_of_their_pod() -> None:
-    told = [each.env for name, each in checkout_programs().items() if "server" in name]
-    assert [env["TRAINYARD_SERVER_HOST"] for env in told] == ["$(POD_IP)"]
+    environments = [each.env for name, each in checkout_programs().items() if "server" in name]
+    assert [env["TRAINYARD_SERVER_HOST"] for env in environments] == ["$(POD_IP)"]
