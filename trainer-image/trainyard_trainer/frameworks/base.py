@@ -111,6 +111,25 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Refreshed:
+    """A model with the state at the ends of the series of a dataset.
+
+    Attributes
+    ----------
+    model
+        As ``Framework.load`` returns it. It forecasts the steps after the new ends.
+    left_out
+        Series of the dataset that the model cannot forecast: by name, one sentence with the reason.
+    notes
+        Sentences for readers of the forecasts.
+    """
+
+    model: Any
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Context:
     """The inputs of a framework. ``stop()`` returns true when the pod must stop.
 
@@ -192,10 +211,13 @@ class Framework(Protocol):
 
 
 class ForecastFramework(Framework, Protocol):
-    """A framework for task Forecast, with the methods to compare models on the rows of another training."""
+    """A framework for task Forecast, with the methods to use a model on rows that are newer than its training."""
 
     def learned_until(self, model: Any) -> Mapping[str, np.datetime64]:
-        """Return the time of the newest training row of each series of a loaded model, by the model's clock."""
+        """Return the time of the newest training row of each series of a loaded model, by the model's clock.
+
+        A refreshed model still returns the ends of its training.
+        """
         ...
 
     def forecast_holdouts(self, model: Any, dataset: Dataset) -> npt.NDArray[np.float64]:
@@ -218,5 +240,25 @@ class ForecastFramework(Framework, Protocol):
         ------
         DataError
             If the dataset lacks a covariate of the model, or has another frequency.
+        """
+        ...
+
+    def refreshed(self, model: Any, dataset: Dataset) -> Refreshed:
+        """Return the model with the state at the end of each series of a dataset. No parameters are fitted.
+
+        All rows of the dataset are known, also those of its holdout. ``predict`` answers the steps after the new ends,
+        as ``forecast_holdouts`` would if a holdout started there.
+
+        Parameters
+        ----------
+        model
+            The result of ``load``. It is not changed.
+        dataset
+            A prepared dataset of task Forecast. It can have other series than the training.
+
+        Raises
+        ------
+        DataError
+            If the dataset lacks a covariate of the model, or has another frequency or clock.
         """
         ...

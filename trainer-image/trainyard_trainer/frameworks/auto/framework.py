@@ -14,8 +14,9 @@ from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.auto.budget import ALL
 from trainyard_trainer.frameworks.auto.model import AutoModel, load_auto_model
+from trainyard_trainer.frameworks.auto.refresh import refreshed
 from trainyard_trainer.frameworks.auto.training import FORMAT, AutoTraining, Fitted, config_of, member_framework
-from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained
+from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Refreshed, Trained
 from trainyard_trainer.frameworks.ensemble import shares
 from trainyard_trainer.frameworks.forecast.checks import check_forecast
 from trainyard_trainer.frameworks.forecast.golden import golden_rows
@@ -91,8 +92,15 @@ class AutoForecastFramework:
 
     def learned_until(self, model: AutoModel) -> Mapping[str, np.datetime64]:
         """Return the end of each series in the training."""
-        return dict(zip(model.ends.names, model.ends.times, strict=True))
+        return model.learned_until
 
     def forecast_holdouts(self, model: AutoModel, dataset: Dataset) -> Floats:
         """Forecast held-out rows from the rows before them: see ``ForecastFramework``."""
         return model.forecast_holdouts(dataset)
+
+    def refreshed(self, model: AutoModel, dataset: Dataset) -> Refreshed:
+        """Return the members with the state at the ends of a dataset: see ``ForecastFramework``.
+
+        Weights stay. A series is left out if the model does not know it or no member with a weight can forecast it.
+        """
+        return refreshed(model, dataset)

@@ -20,6 +20,7 @@ from trainyard_trainer.frameworks.base import ForecastFramework
 from trainyard_trainer.frameworks.forecast.columns import Columns, read_questions
 from trainyard_trainer.frameworks.forecast.ends import Ends
 from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, load_quantiles
+from trainyard_trainer.frameworks.forecast.refresh import Learned, learned_fields, read_learned
 
 DESCRIPTION_FILE: Final = "auto.json"
 SERIES_FILE: Final = "series.parquet"
@@ -46,6 +47,8 @@ class AutoModel:
         Shape (series, members); the sum of each row is 1.
     floors
         Lower bounds of forecasts and quantiles; minus infinity means no bound; shape (series,).
+    learned
+        The end of each series in the training if the model was refreshed. Otherwise these are ``ends``.
     """
 
     ends: Ends
@@ -53,6 +56,12 @@ class AutoModel:
     weights: Floats
     floors: Floats
     quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
+    learned: Learned | None = None
+
+    @property
+    def learned_until(self) -> Learned:
+        """The end of each series in the training."""
+        return dict(zip(self.ends.names, self.ends.times, strict=True)) if self.learned is None else self.learned
 
     def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
         """Return the weighted mean of the members' forecasts, and its quantiles, for the rows of a request.
@@ -101,6 +110,7 @@ class AutoModel:
             "frequency": self.ends.frequency.alias,
             "horizon": self.ends.horizon,
             "members": list(self.members),
+            **learned_fields(self.learned),
         }
         (folder / DESCRIPTION_FILE).write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
         weights = pa.FixedSizeListArray.from_arrays(pa.array(self.weights.ravel()), len(self.members))
@@ -125,6 +135,7 @@ def load_auto_model(folder: Path, framework_named: Callable[[str], ForecastFrame
         weights=table["weights"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(table.num_rows, -1),
         floors=table["floor"].to_numpy(),
         quantiles=load_quantiles(folder),
+        learned=read_learned(fields),
     )
 
 

@@ -244,7 +244,8 @@ class AutoTraining:
         dataset, rows = self._dataset, self._rows
         stops = np.array([getattr(one, until) for one in dataset.series], dtype=np.intp)
         columns = Columns.of(dataset, self._spec.data)
-        floors = [0.0 if rows.values[one.start : one.split].min() >= 0 else -np.inf for one in dataset.series]
+        spans = zip(dataset.series, stops, strict=True)
+        floors = [0.0 if rows.values[one.start : stop].min() >= 0 else -np.inf for one, stop in spans]
         return AutoModel(
             ends=Ends(rows.panel.names, rows.times[stops - 1], rows.frequency, columns, self._horizon),
             members=load_members(folder, names, member_framework),

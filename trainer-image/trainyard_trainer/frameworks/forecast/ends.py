@@ -48,6 +48,8 @@ class Ends:
         numbers = np.zeros(len(asked.times), dtype=np.intp)
         steps = np.zeros(len(asked.times), dtype=np.int64)
         for name, rows in asked.by_series():
+            if name is None and not number_of:
+                raise DataError("the model has no series that it can forecast; train again")
             if name is not None and name not in number_of:
                 raise unknown_series(self.columns, name, len(number_of))
             numbers[rows] = 0 if name is None else number_of[name]

@@ -82,6 +82,13 @@ class ErrorQuantiles:
             scales[one.name] = usual_move(frequency.ordinals(times[rows]), values[rows], season)
         return type(self)(self.levels, self.offsets, scales)
 
+    def with_new_scales(self, dataset: Dataset, season: int) -> Self:
+        """Return a copy that also has the scales of the unknown series of a dataset, each at its end."""
+        if not self.levels:
+            return self
+        new = self.with_final_scales(dataset.part(lambda name: name not in self.scales), season)
+        return replace(self, scales={**new.scales, **self.scales})
+
     @property
     def columns(self) -> list[str]:
         """The names of the columns."""

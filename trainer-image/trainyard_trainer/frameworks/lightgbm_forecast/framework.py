@@ -9,11 +9,9 @@ import pandas as pd
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset
-from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained
-from trainyard_trainer.frameworks.forecast.baseline import Baseline
+from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Refreshed, Trained
 from trainyard_trainer.frameworks.forecast.checks import check_forecast
 from trainyard_trainer.frameworks.forecast.columns import read_questions, require_same_steps
 from trainyard_trainer.frameworks.forecast.golden import golden_rows
@@ -22,7 +20,7 @@ from trainyard_trainer.frameworks.forecast.rows import Unit
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm.tunable import ForecastTunable
 from trainyard_trainer.frameworks.lightgbm_forecast.model import ForecastModel, load_forecast_model
-from trainyard_trainer.frameworks.lightgbm_forecast.origins import TreeRows
+from trainyard_trainer.frameworks.lightgbm_forecast.refresh import refreshed, require_columns, rows_of
 from trainyard_trainer.frameworks.lightgbm_forecast.training import FORMAT, Fitted, TreesTraining
 from trainyard_trainer.frameworks.prophet.public_holidays import check_country
 from trainyard_trainer.search.tunable import Tunable
@@ -109,7 +107,7 @@ class LightGBMForecastFramework:
 
     def learned_until(self, model: ForecastModel) -> Mapping[str, np.datetime64]:
         """Return the end of each series in the training."""
-        return dict(zip(model.state.names, model.state.ends, strict=True))
+        return model.learned_until
 
     def forecast_holdouts(self, model: ForecastModel, dataset: Dataset) -> Floats:
         """Forecast held-out rows from the rows before them: see ``ForecastFramework``.
@@ -117,17 +115,16 @@ class LightGBMForecastFramework:
         Unknown series can also be forecast.
         """
         require_same_steps(dataset, model.columns, model.trees.frequency.alias)
-        feature_spec = model.trees.feature_spec
-        for kind, wanted, available in (
-            ("column of data.static", feature_spec.static, dataset.static.names),
-            ("covariate", feature_spec.lagged, dataset.lagged),
-        ):
-            if missing := [name for name in wanted if name not in available]:
-                raise DataError(f"the data lacks the {kind} {missing[0]!r} of the model")
-        frequency = model.trees.frequency
-        rows = TreeRows.of(dataset, frequency, model.columns.regressors, Baseline("last value", frequency))
+        require_columns(model, dataset)
         units = tuple(Unit(number, one.split, one.stop) for number, one in enumerate(dataset.series))
-        return rows.forecast(model.trees, units, 0)
+        return rows_of(model, dataset).forecast(model.trees, units, 0)
+
+    def refreshed(self, model: ForecastModel, dataset: Dataset) -> Refreshed:
+        """Return the trees with the state at the ends of a dataset: see ``ForecastFramework``.
+
+        A series that is new to the model is forecast by the same trees. No series is left out.
+        """
+        return refreshed(model, dataset)
 
     def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
         """Return ``None``: a recursive forecast is not a single graph."""

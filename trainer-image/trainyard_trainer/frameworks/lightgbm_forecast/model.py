@@ -21,6 +21,7 @@ from trainyard_trainer.frameworks.forecast.columns import Columns, Questions
 from trainyard_trainer.frameworks.forecast.ends import Ends, times_after
 from trainyard_trainer.frameworks.forecast.panel import filled
 from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, load_quantiles
+from trainyard_trainer.frameworks.forecast.refresh import Learned, learned_fields, read_learned
 from trainyard_trainer.frameworks.lightgbm_forecast.features import FeatureSpec, calendar, next_features
 from trainyard_trainer.frameworks.lightgbm_forecast.state import State
 
@@ -91,13 +92,25 @@ class Trees:
 
 @dataclass(frozen=True)
 class ForecastModel:
-    """The trees, the ends of the series, the maximum horizon after the newest end, and the error quantiles."""
+    """The trees, the ends of the series, the maximum horizon after the newest end, and the error quantiles.
+
+    Attributes
+    ----------
+    learned
+        The end of each series in the training if the model was refreshed. Otherwise these are the ends of ``state``.
+    """
 
     trees: Trees
     state: State
     columns: Columns
     horizon: int
     quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
+    learned: Learned | None = None
+
+    @property
+    def learned_until(self) -> Learned:
+        """The end of each series in the training."""
+        return dict(zip(self.state.names, self.state.ends, strict=True)) if self.learned is None else self.learned
 
     @property
     def ends(self) -> Ends:
@@ -136,6 +149,7 @@ class ForecastModel:
             "horizon": self.horizon,
             "by_wall": bool(self.trees.frequency.zone),
             "features": self.trees.feature_spec.as_json(),
+            **learned_fields(self.learned),
         }
         (folder / DESCRIPTION_FILE).write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
         state = self.state
@@ -187,7 +201,7 @@ def load_forecast_model(folder: Path) -> ForecastModel:
     # Older releases counted the steps of a zone in UTC.
     frequency = frequency_by(fields["frequency"], clock) if fields.get("by_wall") else frequency_of(fields["frequency"])
     trees = Trees(booster, feature_spec, frequency, clock)
-    return ForecastModel(trees, state, columns, fields["horizon"], load_quantiles(folder))
+    return ForecastModel(trees, state, columns, fields["horizon"], load_quantiles(folder), read_learned(fields))
 
 
 def _naive(values: Floats, steps: int, season: int) -> Floats:

@@ -5,6 +5,7 @@ it is written without keeping all models in memory, and a single model can be re
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -33,6 +34,10 @@ class Bundle:
         The time of the newest training row of each series. Empty for models of older releases.
     zone
         The zone to which times in UTC are converted for the models. Empty if they are not converted.
+    frequency, horizon
+        The frequency and the horizon of the training. Empty and 0 for models of older releases.
+    replaced
+        Records that replace those on disk, if the model was refreshed.
     """
 
     folder: Path
@@ -41,6 +46,9 @@ class Bundle:
     quantiles: Quantiles = field(default_factory=Quantiles)
     until: dict[str, str] = field(default_factory=dict)
     zone: str = ""
+    frequency: str = ""
+    horizon: int = 0
+    replaced: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -50,7 +58,9 @@ class Bundle:
         columns = Columns.from_json(fields["columns"])
         asked = fields.get("quantiles", {})  # missing if there are no quantiles
         quantiles = Quantiles(tuple(asked.get("levels", ())), int(asked.get("seed", 0)))
-        return cls(folder, columns, index, quantiles, fields.get("until", {}), fields.get("zone", ""))
+        until, zone = fields.get("until", {}), fields.get("zone", "")
+        frequency, horizon = fields.get("frequency", ""), fields.get("horizon", 0)
+        return cls(folder, columns, index, quantiles, until, zone, frequency, horizon)
 
     def seen(self, times: Times) -> Times:
         """Convert times from the clock of the columns to the clock of the models."""
@@ -58,6 +68,8 @@ class Bundle:
 
     def read(self, series: str) -> dict[str, Any]:
         """Return the record of one series. Raises KeyError."""
+        if series in self.replaced:
+            return dict(self.replaced[series])
         offset, length = self.index[series]
         with (self.folder / MODELS_FILE).open("rb") as file:
             file.seek(offset)
@@ -67,9 +79,11 @@ class Bundle:
 class BundleWriter:
     """Appends finished models to the file. ``close`` writes the index."""
 
-    def __init__(self, folder: Path, columns: Columns, quantiles: Quantiles, zone: str = "") -> None:
+    def __init__(
+        self, folder: Path, columns: Columns, quantiles: Quantiles, *, zone: str, frequency: str, horizon: int
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._bundle = Bundle(folder, columns, {}, quantiles, zone=zone)
+        self._bundle = Bundle(folder, columns, {}, quantiles, zone=zone, frequency=frequency, horizon=horizon)
         self._file = (folder / MODELS_FILE).open("wb")
 
     def add(self, series: str, record: bytes, until: np.datetime64) -> None:
@@ -85,6 +99,8 @@ class BundleWriter:
             "columns": asdict(self._bundle.columns),
             "series": self._bundle.index,
             "until": self._bundle.until,
+            "frequency": self._bundle.frequency,
+            "horizon": self._bundle.horizon,
         }
         if self._bundle.zone:
             fields["zone"] = self._bundle.zone

@@ -18,13 +18,14 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset, Series
 from trainyard_trainer.data.series.demand import trials_of
+from trainyard_trainer.data.series.prepare import ONLY_SERIES
 from trainyard_trainer.data.values.frequency import frequency_by
 from trainyard_trainer.data.values.zones import wall_times
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Refreshed, Trained
 from trainyard_trainer.frameworks.forecast.baseline import Baseline
 from trainyard_trainer.frameworks.forecast.checks import check_forecast, unused_columns
 from trainyard_trainer.frameworks.forecast.columns import Columns, read_questions, require_same_steps, unknown_series
@@ -36,6 +37,7 @@ from trainyard_trainer.frameworks.prophet.fallbacks import going_on
 from trainyard_trainer.frameworks.prophet.models import read_model
 from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
 from trainyard_trainer.frameworks.prophet.records import NEEDED, PREFIX, outcome_fields, outcome_of
+from trainyard_trainer.frameworks.prophet.refresh import refreshed
 from trainyard_trainer.frameworks.prophet.series import FitSpec, Kind, SearchPlan, Task
 from trainyard_trainer.frameworks.prophet.server import start
 from trainyard_trainer.frameworks.workers.pieces import Finished, PieceWriter
@@ -102,10 +104,7 @@ class ProphetFramework:
         Interrupted
             When the pod must stop. Finished series are in the checkpoints.
         """
-        columns = Columns.of(dataset, context.config.spec.data)
-        folders = context.output, context.output / JUDGED
-        zone = _zone(dataset)
-        final, judged = (BundleWriter(folder, columns, _quantiles(context), zone) for folder in folders)
+        final, judged = (_writer(folder, dataset, context) for folder in (context.output, context.output / JUDGED))
         outcomes: list[Outcome] = []
         total, times = len(dataset.series), dataset.frame["ds"].to_numpy()
         try:
@@ -191,6 +190,14 @@ class ProphetFramework:
             )
         return np.concatenate(found)
 
+    def refreshed(self, model: Bundle, dataset: Dataset) -> Refreshed:
+        """Return the models with the reach to forecast from the ends of a dataset: see ``ForecastFramework``.
+
+        Prophet extrapolates from the end of its training, over at most one horizon. Series with a larger gap are left
+        out. The seasonal naive model repeats the newest season.
+        """
+        return refreshed(model, dataset)
+
     def predict(self, model: Bundle, inputs: pd.DataFrame) -> pd.DataFrame:
         """Forecast times of series.
 
@@ -214,12 +221,24 @@ class ProphetFramework:
         columns = [PREDICTION, *model.quantiles.columns]
         predictions, times = np.empty((len(inputs), len(columns))), model.seen(asked.times)
         for asked_name, rows in asked.by_series():
-            name = asked_name if asked_name is not None else next(iter(model.index))
+            name = asked_name if asked_name is not None else next(iter(model.index), ONLY_SERIES)
             if name not in model.index:
                 raise unknown_series(model.columns, name, len(model.index))
             regressor_values = None if asked.regressors is None else asked.regressors[rows]
             predictions[rows] = read_model(model.read(name)).predict(times[rows], regressor_values, model.quantiles)
         return pd.DataFrame(predictions, columns=columns)
+
+
+def _writer(folder: Path, dataset: Dataset, context: Context) -> BundleWriter:
+    forecast = context.config.spec.forecast
+    return BundleWriter(
+        folder,
+        Columns.of(dataset, context.config.spec.data),
+        _quantiles(context),
+        zone=_zone(dataset),
+        frequency=dataset.frequency or "D",
+        horizon=forecast.horizon if forecast is not None else 0,
+    )
 
 
 def _quantiles(context: Context) -> Quantiles:

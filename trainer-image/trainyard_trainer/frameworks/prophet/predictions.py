@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Final
 
 import pandas as pd
@@ -19,7 +18,7 @@ _AHEAD: Final = 2
 """Number of pending or running tables per worker."""
 
 _bundle: Bundle | None = None
-"""The bundle of a worker process, read once."""
+"""The bundle of a worker process. It comes from the trainer, because a refreshed one is not on disk."""
 
 
 def predict_on_processes(bundle: Bundle, tables: Iterable[pd.DataFrame], workers: int) -> Generator[pd.DataFrame]:
@@ -34,7 +33,7 @@ def predict_on_processes(bundle: Bundle, tables: Iterable[pd.DataFrame], workers
     """
     start(search=False)
     pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("forkserver"), initializer=_prepare, initargs=(bundle.folder,)
+        workers, multiprocessing.get_context("forkserver"), initializer=_prepare, initargs=(bundle,)
     )
     pending: deque[Future[pd.DataFrame]] = deque()
     try:
@@ -53,13 +52,13 @@ def predict_on_processes(bundle: Bundle, tables: Iterable[pd.DataFrame], workers
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare(folder: Path) -> None:
+def _prepare(bundle: Bundle) -> None:
     global _bundle  # noqa: PLW0603 - one process, one bundle
     prepare_worker()
-    _bundle = Bundle.load(folder)
+    _bundle = bundle
 
 
 def _predict(table: pd.DataFrame) -> pd.DataFrame:
     if _bundle is None:
-        raise AssertionError("the initializer loads the bundle")
+        raise AssertionError("the initializer has set it")
     return ProphetFramework().predict(_bundle, table)

@@ -16,7 +16,7 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.names import searched_metric
-from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained
+from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Refreshed, Trained
 from trainyard_trainer.frameworks.ensemble import shares
 from trainyard_trainer.frameworks.forecast.checks import check_forecast, unused_columns
 from trainyard_trainer.frameworks.forecast.columns import read_questions, require_same_steps
@@ -27,7 +27,7 @@ from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, leve
 from trainyard_trainer.frameworks.statsforecast.fitter import Choice, Fit, StatsFitter
 from trainyard_trainer.frameworks.statsforecast.methods import Method, check_parameters
 from trainyard_trainer.frameworks.statsforecast.model import StatsModel, load_stats_model
-from trainyard_trainer.frameworks.statsforecast.refit import refit_and_forecast
+from trainyard_trainer.frameworks.statsforecast.refit import refit_and_forecast, refreshed
 from trainyard_trainer.search.tunable import Tunable
 
 FORMAT: Final = "statsforecast"
@@ -125,7 +125,7 @@ class StatsForecastFramework:
 
     def learned_until(self, model: StatsModel) -> Mapping[str, np.datetime64]:
         """Return the end of each series in the training."""
-        return dict(zip(model.ends.names, model.ends.times, strict=True))
+        return model.learned_until
 
     def forecast_holdouts(self, model: StatsModel, dataset: Dataset) -> Floats:
         """Forecast held-out rows from the rows before them: see ``ForecastFramework``.
@@ -136,6 +136,13 @@ class StatsForecastFramework:
         require_same_steps(dataset, model.ends.columns, model.ends.frequency.alias)
         return refit_and_forecast(model, dataset)
 
+    def refreshed(self, model: StatsModel, dataset: Dataset) -> Refreshed:
+        """Return the methods and weights, fitted to all rows of a dataset: see ``ForecastFramework``.
+
+        The choice of methods and their weights stay. A series that the model does not know is left out.
+        """
+        return refreshed(model, dataset)
+
 
 def train_chosen(dataset: Dataset, context: Context, fitter: StatsFitter, choice: Choice, begin: float) -> Trained:
     """Fit the chosen methods to all series, and write both models. ``begin`` is for the progress."""
@@ -143,8 +150,8 @@ def train_chosen(dataset: Dataset, context: Context, fitter: StatsFitter, choice
     quantiles = _quantiles(dataset, fitter, choice, levels_of(spec))
     held, ahead = fitter.ends()
     fits = list(fitter.fit(choice, held, ahead, begin, 1.0))
-    kept = _model(fitter, ahead, quantiles, fits, [one.ahead for one in fits])
-    judged = _model(fitter, held, quantiles, fits, [one.held for one in fits])
+    kept = _model(fitter, ahead, quantiles, fits, [one.ahead for one in fits], "stop")
+    judged = _model(fitter, held, quantiles, fits, [one.held for one in fits], "split")
     files = (*kept.save(context.output), *(f"{JUDGED}/{name}" for name in judged.save(context.output / JUDGED)))
     naive = sum(not one.weights.any() for one in fits)
     return Trained(
@@ -187,8 +194,14 @@ def _quantiles(dataset: Dataset, fitter: StatsFitter, choice: Choice, levels: tu
 
 
 def _model(
-    fitter: StatsFitter, ends: Ends, quantiles: ErrorQuantiles, fits: Sequence[Fit], steps: Sequence[Floats]
+    fitter: StatsFitter,
+    ends: Ends,
+    quantiles: ErrorQuantiles,
+    fits: Sequence[Fit],
+    steps: Sequence[Floats],
+    until: str,
 ) -> StatsModel:
+    """Return the model. ``until`` is the name of the row where the series end."""
     series = fitter.layout.rows.dataset.series
     values = fitter.layout.rows.values
     return StatsModel(
@@ -197,7 +210,7 @@ def _model(
         weights=np.stack([one.weights for one in fits]),
         forecasts=np.concatenate(steps),
         begins=np.cumsum([0, *(len(one) for one in steps)]).astype(np.int64),
-        floors=np.array([0.0 if values[one.start : one.split].min() >= 0 else -np.inf for one in series]),
+        floors=np.array([0.0 if values[one.start : getattr(one, until)].min() >= 0 else -np.inf for one in series]),
         input_size=fitter.layout.input_size,
         quantiles=quantiles,
     )

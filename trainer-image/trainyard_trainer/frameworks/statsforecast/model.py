@@ -19,6 +19,7 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast.columns import Columns, Questions
 from trainyard_trainer.frameworks.forecast.ends import Ends
 from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, load_quantiles
+from trainyard_trainer.frameworks.forecast.refresh import Learned, learned_fields, read_learned
 
 DESCRIPTION_FILE: Final = "model.json"
 FORECASTS_FILE: Final = "forecasts.parquet"
@@ -40,6 +41,8 @@ class StatsModel:
         Start of the steps of each series, and the end of the last; shape (series + 1,).
     floors
         Lower bounds of forecasts and quantiles; minus infinity means no bound; shape (series,).
+    learned
+        The end of each series in the training if the model was refreshed. Otherwise these are ``ends``.
     """
 
     ends: Ends
@@ -50,6 +53,12 @@ class StatsModel:
     floors: Floats
     input_size: int
     quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
+    learned: Learned | None = None
+
+    @property
+    def learned_until(self) -> Learned:
+        """The end of each series in the training."""
+        return dict(zip(self.ends.names, self.ends.times, strict=True)) if self.learned is None else self.learned
 
     def predict(self, asked: Questions) -> Floats:
         """Return the forecast and the quantiles of each requested row; shape (rows, 1 + levels).
@@ -80,6 +89,7 @@ class StatsModel:
             "horizon": self.ends.horizon,
             "input_size": self.input_size,
             "methods": self.methods,
+            **learned_fields(self.learned),
         }
         (folder / DESCRIPTION_FILE).write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
         table = pa.table(
@@ -120,4 +130,5 @@ def load_stats_model(folder: Path) -> StatsModel:
         floors=table["floor"].to_numpy(),
         input_size=fields["input_size"],
         quantiles=load_quantiles(folder),
+        learned=read_learned(fields),
     )

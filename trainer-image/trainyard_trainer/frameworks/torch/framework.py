@@ -20,7 +20,7 @@ from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
-from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Refreshed, Trained
 from trainyard_trainer.frameworks.forecast.checks import check_forecast
 from trainyard_trainer.frameworks.forecast.columns import as_asked, require_same_steps
 from trainyard_trainer.frameworks.forecast.quantiles import with_quantiles
@@ -29,7 +29,8 @@ from trainyard_trainer.frameworks.thresholds import note_of
 from trainyard_trainer.frameworks.torch import parameters as torch_parameters
 from trainyard_trainer.frameworks.torch import windows as torch_windows
 from trainyard_trainer.frameworks.torch.calendar import times_of
-from trainyard_trainer.frameworks.torch.model import FORMATS, ForecastModel, TabularModel, asked_of, load
+from trainyard_trainer.frameworks.torch.model import FORMATS, ForecastModel, KnownRows, TabularModel, load
+from trainyard_trainer.frameworks.torch.refresh import refreshed
 from trainyard_trainer.frameworks.torch.rows import PREDICTION
 from trainyard_trainer.search.tunable import Tunable
 
@@ -114,7 +115,7 @@ class TorchFramework:
 
     def learned_until(self, model: ForecastModel) -> Mapping[str, np.datetime64]:
         """Return the end of each series in the training."""
-        return {name: one.last for name, one in model.contexts.items()}
+        return model.learned_until
 
     def forecast_holdouts(self, model: ForecastModel, dataset: Dataset) -> Floats:
         """Forecast held-out rows from the rows before them: see ``ForecastFramework``.
@@ -122,8 +123,16 @@ class TorchFramework:
         Unknown series can also be forecast.
         """
         require_same_steps(dataset, model.description.columns, model.description.frequency)
-        asked = [asked_of(model, dataset, one) for one in dataset.series]
+        rows = KnownRows.of(model, dataset)
+        asked = [rows.holdout(one) for one in dataset.series]
         return np.concatenate(torch_windows.forecast(asked, model.description, model.run))
+
+    def refreshed(self, model: ForecastModel, dataset: Dataset) -> Refreshed:
+        """Return the network with the newest steps of a dataset as its input: see ``ForecastFramework``.
+
+        A new series is forecast by the same network, with its own scale. No series is left out.
+        """
+        return refreshed(model, dataset)
 
     def to_onnx(self, model: TabularModel | ForecastModel) -> OnnxModel:
         """Return the network, which is already saved as ONNX."""

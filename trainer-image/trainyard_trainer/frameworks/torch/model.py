@@ -24,6 +24,7 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import OnnxModel
 from trainyard_trainer.frameworks.forecast.columns import Questions, as_asked, read_questions, unknown_series
 from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, load_quantiles
+from trainyard_trainer.frameworks.forecast.refresh import Learned, learned_fields, read_learned
 from trainyard_trainer.frameworks.torch import rows as torch_rows
 from trainyard_trainer.frameworks.torch import windows as torch_windows
 from trainyard_trainer.frameworks.torch.rows import PREDICTION, Scale
@@ -63,13 +64,25 @@ class TabularModel:
 
 @dataclass(frozen=True)
 class ForecastModel:
-    """A global network for all series, the ends of the series, and the error quantiles."""
+    """A global network for all series, the ends of the series, and the error quantiles.
+
+    Attributes
+    ----------
+    learned
+        The end of each series in the training if the model was refreshed. Otherwise these are in ``contexts``.
+    """
 
     description: torch_windows.Description
     contexts: Mapping[str, torch_windows.Context]
     run: Run
     onnx: bytes
     quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
+    learned: Learned | None = None
+
+    @property
+    def learned_until(self) -> Learned:
+        """The end of each series in the training."""
+        return {name: one.last for name, one in self.contexts.items()} if self.learned is None else self.learned
 
     def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
         """Forecast times of series. Raises DataError."""
@@ -150,31 +163,47 @@ def steps_after(last: np.datetime64, times: npt.NDArray[np.datetime64], alias: s
     return np.asarray(ordinals[1:] - ordinals[0])
 
 
-def asked_of(model: ForecastModel, dataset: Dataset, one: Series) -> torch_windows.Asked:
-    """Return the request for the held-out rows of a series, which starts from its rows before them.
+@dataclass(frozen=True)
+class KnownRows:
+    """The rows of a dataset in the form of a model. ``regressors`` has the shape (rows, regressors)."""
 
-    The series keeps the scale of the training. A series that the network does not know gets its own scale.
-    """
-    known, held = slice(one.start, one.split), slice(one.split, one.stop)
-    times = dataset.frame["ds"].to_numpy(dtype="datetime64[ns]")
-    values = dataset.frame["y"].to_numpy(dtype=np.float64)
-    regressors = list(model.description.columns.regressors)
-    regressor_values = dataset.frame[regressors].to_numpy(dtype=np.float64) if regressors else None
-    learned = model.contexts.get(one.name)
-    scale = Scale.of(values[known]) if learned is None else learned.scale
-    grid = torch_windows.grid_of(
-        times[known],
-        values[known],
-        None if regressor_values is None else regressor_values[known],
-        scale,
-        model.description,
-    )
-    floor = 0.0 if values[known].min() >= 0 else None
-    context = torch_windows.Context(
-        one.name, times[one.split - 1], *torch_windows.last_of(grid, model.description.length), scale, floor
-    )
-    steps = steps_after(times[one.split - 1], times[held], model.description.frequency)
-    return torch_windows.Asked(context, steps, None if regressor_values is None else regressor_values[held])
+    model: ForecastModel
+    times: npt.NDArray[np.datetime64]
+    values: Floats
+    regressors: Floats | None
+
+    @classmethod
+    def of(cls, model: ForecastModel, dataset: Dataset) -> "KnownRows":
+        """Return the rows of a dataset that has the covariates of a model."""
+        regressors = list(model.description.columns.regressors)
+        return cls(
+            model,
+            dataset.frame["ds"].to_numpy(dtype="datetime64[ns]"),
+            dataset.frame["y"].to_numpy(dtype=np.float64),
+            dataset.frame[regressors].to_numpy(dtype=np.float64) if regressors else None,
+        )
+
+    def context(self, one: Series, stop: int) -> torch_windows.Context:
+        """Return the start of a forecast that knows the rows of a series before ``stop``.
+
+        The series keeps the scale of the training. A series that the network does not know gets its own scale.
+        """
+        known, description = slice(one.start, stop), self.model.description
+        learned = self.model.contexts.get(one.name)
+        scale = Scale.of(self.values[known]) if learned is None else learned.scale
+        beside = None if self.regressors is None else self.regressors[known]
+        grid = torch_windows.grid_of(self.times[known], self.values[known], beside, scale, description)
+        floor = 0.0 if self.values[known].min() >= 0 else None
+        window = torch_windows.last_of(grid, description.length)
+        return torch_windows.Context(one.name, self.times[stop - 1], *window, scale, floor)
+
+    def holdout(self, one: Series) -> torch_windows.Asked:
+        """Return the request for the held-out rows of a series, which starts from its rows before them."""
+        held = slice(one.split, one.stop)
+        steps = steps_after(self.times[one.split - 1], self.times[held], self.model.description.frequency)
+        return torch_windows.Asked(
+            self.context(one, one.split), steps, None if self.regressors is None else self.regressors[held]
+        )
 
 
 def load(folder: Path) -> TabularModel | ForecastModel:
@@ -188,7 +217,7 @@ def load(folder: Path) -> TabularModel | ForecastModel:
         case _:
             contexts = _contexts(folder, fields["series"], fields["length"])
             description = torch_windows.Description.from_json(fields)
-            return ForecastModel(description, contexts, run, onnx, load_quantiles(folder))
+            return ForecastModel(description, contexts, run, onnx, load_quantiles(folder), read_learned(fields))
 
 
 def write_description(model: TabularModel | ForecastModel, output: Path) -> tuple[str, ...]:
@@ -211,6 +240,7 @@ def write_description(model: TabularModel | ForecastModel, output: Path) -> tupl
                 }
                 for name, context in model.contexts.items()
             ]
+            fields |= learned_fields(model.learned)
             _write_history(model, output / HISTORY_FILE)
             files = (*files, HISTORY_FILE, *model.quantiles.save(output))
     (output / DESCRIPTION_FILE).write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
