@@ -32,26 +32,17 @@ class DatabaseServer:
         folder.mkdir(parents=True)
         password = folder / "password"
         password.write_text(PASSWORD)
+        self._open_folders()
         if self._user:
-            for parent in (folder, *folder.parents[:-1]):  # only the owner may open pytest's folders
-                parent.chmod(parent.stat().st_mode | 0o011)
             for path in (folder, password):
                 shutil.chown(path, self._user)
-        programs = _programs()
+        programs = self._programs = _programs()
         options = ["--username=owner", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", "--locale=C.UTF-8"]
         self._run(programs / "initdb", *options, str(folder / "data"))
         self._log = (folder / "log").open("wb")
         with (folder / "data/pg_hba.conf").open("a") as rules:
             rules.write("host all all all scram-sha-256\n")
-        settings = {"listen_addresses": address, "unix_socket_directories": str(folder), "fsync": "off"}
-        self._process = subprocess.Popen(
-            [programs / "postgres", "-D", folder / "data", "-p", str(self.port)]
-            + [part for name, value in settings.items() for part in ("-c", f"{name}={value}")],
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            user=self._user,
-            cwd=folder,
-        )
+        self._process = self._start()
         self._await_start()
         self._fill()
 
@@ -64,6 +55,31 @@ class DatabaseServer:
         self._process.send_signal(2)
         self._process.wait(START_SECONDS)
         self._log.close()
+
+    def restart(self) -> None:
+        """End the server with all of its connections, and start it again with the same data and port."""
+        self._process.send_signal(2)
+        self._process.wait(START_SECONDS)
+        self._process = self._start()
+        self._await_start()
+
+    def _open_folders(self) -> None:
+        """Let the server's user reach its folder. Every start of pytest makes its folders private to their owner."""
+        if self._user:
+            for parent in (self._folder, *self._folder.parents[:-1]):
+                parent.chmod(parent.stat().st_mode | 0o011)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        self._open_folders()
+        settings = {"listen_addresses": self.address, "unix_socket_directories": str(self._folder), "fsync": "off"}
+        return subprocess.Popen(
+            [self._programs / "postgres", "-D", self._folder / "data", "-p", str(self.port)]
+            + [part for name, value in settings.items() for part in ("-c", f"{name}={value}")],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            user=self._user,
+            cwd=self._folder,
+        )
 
     def _run(self, program: Path, *arguments: str) -> None:
         subprocess.run([program, *arguments], check=True, capture_output=True, user=self._user, cwd=self._folder)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from trainyard_trainer.artifacts.store import Stored
+from trainyard_trainer.artifacts.store import MODEL_STORAGE, Naming, Stored
 from trainyard_trainer.errors import InputMissing, NotPermitted, TrainerError, Unsupported, UpstreamUnavailable
 
 _REFUSED: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -30,9 +30,12 @@ class FolderStore:
         The folder of the claim, which must exist. Otherwise files would be written into the container and be lost.
     """
 
-    def __init__(self, root: Path, uri: str, mount: Path | None = None) -> None:
+    def __init__(self, root: Path, uri: str, mount: Path | None = None, naming: Naming = MODEL_STORAGE) -> None:
         if mount is not None and not mount.is_dir():
-            raise InputMissing(f"storage.uri {uri}: the claim is not mounted at {mount}; check that the claim exists")
+            raise InputMissing(
+                f"{naming.field} {uri}: the claim is not mounted at {mount}; check that the claim exists"
+            )
+        self._naming = naming
         self._root = root
         self._uri = uri.rstrip("/")
 
@@ -132,7 +135,7 @@ class FolderStore:
         try:
             yield
         except OSError as error:
-            raise _translate(error, act, self.address(key)) from error
+            raise _translate(error, f"{act} {self._naming.name} {self.address(key)}") from error
 
 
 def _ignore_missing(error: OSError) -> None:
@@ -148,8 +151,7 @@ def _link(path: Path, temporary: Path) -> bool:
     return True
 
 
-def _translate(error: OSError, act: str, address: str) -> TrainerError:
-    what = f"{act} the model storage {address}"
+def _translate(error: OSError, what: str) -> TrainerError:
     if error.errno in _REFUSED:
         return NotPermitted(f"{what}: refused ({error.strerror}); make the volume writable for the trainer's user")
     if error.errno in _NO_LINKS:

@@ -9,7 +9,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from trainyard_trainer.artifacts.store import Stored
+from trainyard_trainer.artifacts.store import MODEL_STORAGE, Naming, Stored
 from trainyard_trainer.credentials import translate_s3_error
 from trainyard_trainer.errors import ConfigError, InputMissing
 
@@ -42,10 +42,13 @@ class S3Store:
         The key for ``aws:kms``; empty means the default of the account.
     """
 
-    def __init__(self, client: Any, uri: str, encryption: str = "", kms_key: str = "") -> None:
+    def __init__(
+        self, client: Any, uri: str, encryption: str = "", kms_key: str = "", naming: Naming = MODEL_STORAGE
+    ) -> None:
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         if not bucket:
-            raise ConfigError(f"storage.uri {uri} has no bucket: write s3://<bucket>/<prefix>")
+            raise ConfigError(f"{naming.field} {uri} has no bucket: write s3://<bucket>/<prefix>")
+        self._naming = naming
         self._client = client
         self._bucket = bucket
         self._prefix = prefix.strip("/")
@@ -128,7 +131,7 @@ class S3Store:
                 self._client.download_fileobj(self._bucket, self._key(key), stream, Config=_TRANSFER)
             except ClientError as error:
                 if error.response["Error"]["Code"] in _REFUSED and self._is_absent(error, key):
-                    raise InputMissing(f"reading the model storage: {self.address(key)} does not exist") from error
+                    raise InputMissing(f"reading {self._naming.name}: {self.address(key)} does not exist") from error
                 raise
 
     def size(self, key: str) -> int | None:
@@ -186,4 +189,4 @@ class S3Store:
         try:
             yield
         except (ClientError, BotoCoreError) as error:
-            raise translate_s3_error(error, f"{act} the model storage", self.address(key)) from error
+            raise translate_s3_error(error, f"{act} {self._naming.name}", self.address(key)) from error

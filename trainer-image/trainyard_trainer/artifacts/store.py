@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,18 @@ class Stored:
     key: str
     size: int
     modified: datetime
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How messages name a storage: what it is for, and the field of the specification with its address."""
+
+    name: str
+    field: str
+
+
+MODEL_STORAGE: Final = Naming("the model storage", "storage.uri")
+OUTPUT_STORAGE: Final = Naming("the output", "output.files.uri")
 
 
 class Addresses(Protocol):

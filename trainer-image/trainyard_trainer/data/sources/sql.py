@@ -16,6 +16,15 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from trainyard_api.data import SqlSource
+from trainyard_trainer.data.sources.database import (
+    POSTGRES,
+    Database,
+    backend_of,
+    first_line,
+    state_of,
+    translate_access,
+    translate_value,
+)
 from trainyard_trainer.data.sources.stacking import stack
 from trainyard_trainer.data.wanted import Wanted
 from trainyard_trainer.errors import (
@@ -23,26 +32,16 @@ from trainyard_trainer.errors import (
     DataError,
     InputMissing,
     Interrupted,
-    NotPermitted,
     TrainerError,
     Unsupported,
     UpstreamUnavailable,
 )
 
-URL_KEY: Final = "url"
 BATCH: Final = 20_000
 ATTEMPTS: Final = 4
-_CONNECT_SECONDS: Final = 10
-_DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
-
-_REFUSED: Final = ("28", "42501")
-_NO_DATABASE: Final = "3D"
 _QUERY: Final = ("42", "25006", "0A", "34")
-_VALUES: Final = "22"
-"""Prefixes of SQLSTATE for credentials, database, query, and values in it. Other errors may be temporary."""
+"""Prefixes of SQLSTATE for the query. Other errors than these and those of the access may be temporary."""
 
-_REFUSED_WORDS: Final = ("authentication failed", "no pg_hba.conf entry", "permission denied", 'role "')
-_MISSING_WORDS: Final = ('database "', "unable to open database file")
 _SQLITE_QUERY_WORDS: Final = (
     "no such",
     "syntax error",
@@ -92,7 +91,7 @@ def read_query(
     finally:
         engine.dispose()
     if table.num_rows == 0:
-        raise DataError(f"{name_of(source)}: the query returned no rows; training needs rows")
+        raise DataError(f"{name_of(source)}: the query returned no rows; correct the query")
     return table
 
 
@@ -102,37 +101,19 @@ def name_of(source: SqlSource) -> str:
 
 
 def _engine(source: SqlSource, secret_dir: Path) -> Engine:
-    file = secret_dir / URL_KEY
-    if not file.is_file():
-        raise NotPermitted(
-            f"data.sql: the Secret {source.secret_ref.name!r} has no key {URL_KEY!r}; put the connection URL there, "
-            "e.g. postgresql://user:password@host/database"
+    database = Database("data.sql", source.secret_ref.name, secret_dir)
+    url = database.url()
+    backend = backend_of(url)
+    if backend in POSTGRES:
+        return database.postgres(url).execution_options(
+            postgresql_readonly=True, isolation_level="REPEATABLE READ", stream_results=True
         )
-    try:
-        url = sqlalchemy.make_url(file.read_text().strip())
-    except (ArgumentError, ValueError):
-        # Without the cause, because that can contain the URL and the password.
-        raise ConfigError(
-            f"data.sql: the key {URL_KEY!r} of the Secret {source.secret_ref.name!r} is not a connection URL; "
-            "write it as postgresql://user:password@host/database"
-        ) from None
-    backend = url.drivername.partition("+")[0]
-    if backend not in _DRIVERS:
+    if backend != "sqlite":
         raise Unsupported(f"data.sql: databases of type {backend!r} are not supported; use postgresql:// or sqlite://")
     try:
-        return _postgres(url) if backend != "sqlite" else _sqlite(url, source)
+        return _sqlite(url, source)
     except (ArgumentError, NoSuchModuleError, TypeError):
-        raise ConfigError(
-            f"data.sql: the connection URL in the Secret {source.secret_ref.name!r} has an unknown option; remove it"
-        ) from None
-
-
-def _postgres(url: URL) -> Engine:
-    return sqlalchemy.create_engine(
-        url.set(drivername=_DRIVERS["postgresql"]),
-        poolclass=sqlalchemy.NullPool,
-        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "trainyard"},
-    ).execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ", stream_results=True)
+        raise database.unknown_option() from None
 
 
 def _sqlite(url: URL, source: SqlSource) -> Engine:
@@ -194,19 +175,12 @@ def _column(values: Sequence[Any]) -> pa.Array:
 
 def _translate(error: DBAPIError, source: SqlSource) -> TrainerError:
     """Convert an error of the driver to an error with a message for the user."""
-    state = str(getattr(error.orig, "sqlstate", None) or "")
-    lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
-    where, reason = name_of(source), lines[0]
-    if state.startswith(_REFUSED) or any(word in reason for word in _REFUSED_WORDS):
-        return NotPermitted(
-            f"{where}: access was refused ({reason}); check the URL in the Secret and the role's rights"
-        )
-    if state.startswith(_NO_DATABASE) or any(word in reason for word in _MISSING_WORDS):
-        return InputMissing(f"{where}: {reason}; check the name of the database")
-    if state.startswith(_QUERY) or (not state and any(word in reason for word in _SQLITE_QUERY_WORDS)):
-        return ConfigError(f"{where}: data.sql.query cannot be run: {reason}; it must be one SELECT")
-    if state.startswith(_VALUES) or "not a database" in reason:
-        return DataError(f"{where}: {reason}; correct the query or the data")
-    return UpstreamUnavailable(
-        f"{where}: the database did not answer in {ATTEMPTS} attempts: {reason}; try again later"
+    state, said, where = state_of(error.orig), first_line(error.orig), name_of(source)
+    access = translate_access(error.orig, where)
+    if access is not None:
+        return access
+    if state.startswith(_QUERY) or (not state and any(word in said for word in _SQLITE_QUERY_WORDS)):
+        return ConfigError(f"{where}: data.sql.query cannot be run: {said}; it must be one SELECT")
+    return translate_value(error.orig, where) or UpstreamUnavailable(
+        f"{where}: the database did not answer in {ATTEMPTS} attempts: {said}; try again later"
     )
