@@ -1,6 +1,6 @@
 """The fields of all batch kinds, that is, of kinds that run to completion: admission, retries, deadlines and stop.
 
-TrainingJob is a batch kind. ``core/batch`` of the operator implements the same life cycle for all of them.
+TrainingJob and PredictionJob are batch kinds. ``core/batch`` of the operator implements the same life cycle for both.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -48,8 +48,6 @@ class BatchSpec(PodOptions):
     chart sets for the framework."""
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     """Number of processes of the trainer in each pod. 0: as many as its CPU quota allows."""
-    shards: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Number of pods that share the series of the job. A value above 1 requires framework Prophet and mode Train."""
     resources: Resources | None = None
     """Requests and limits of the trainer container. They override the defaults of the chart key by key."""
     accelerator: Accelerator | None = None
@@ -58,7 +56,7 @@ class BatchSpec(PodOptions):
     """Priority in the queue. Within a priority, the namespace that holds the fewest slots comes first. Within a
     namespace, the oldest job comes first."""
     retry: Retry | None = None
-    """How often and when a failed training is retried."""
+    """How often and when a failed attempt is retried."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
     """Maximum total running time of all attempts in seconds. Time in the queue, between attempts and in suspension does
     not count. Default: no limit."""
@@ -66,15 +64,20 @@ class BatchSpec(PodOptions):
     """Maximum time in seconds of each wait for a start, in the queue and for the pods. If it has passed, the job fails.
     Default: no limit."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
-    """Time in seconds after the end of the job after which its Jobs and pods are deleted. The TrainingJob is not
-    deleted. Default: never."""
+    """Time in seconds after the end of the job after which its Jobs and pods are deleted. This object is not deleted.
+    Default: never."""
     delete_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
-    """Time in seconds after the end of the job after which the TrainingJob is deleted. Omit this field if Git manages
-    the TrainingJob. Default: never."""
+    """Time in seconds after the end of the job after which this object is deleted. Omit this field if Git manages the
+    object. Default: never."""
     suspend: bool = False
     """If true, the pods are stopped, and the job is suspended until this field is false."""
     cancel: bool = False
     """If true, the job is stopped permanently. This cannot be undone."""
+
+    @property
+    def pods(self) -> int:
+        """Return the number of pods that share the work of an attempt."""
+        return 1
 
     @property
     def uses_accelerator(self) -> bool:
@@ -142,7 +145,7 @@ class BatchStatus(ApiModel):
     phase: Phase | None = None
     """Current phase of the job."""
     model_name: DnsLabel | None = None
-    """Name of the model. The job creates the next version of this model."""
+    """Name of the model that the job trains or predicts with."""
     conditions: Conditions | None = None
     """Conditions of the job: Ready, Reconciling, Stalled, Complete, Failed and DeviceFallback."""
     queue_position: Count | None = None

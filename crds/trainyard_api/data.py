@@ -11,7 +11,7 @@ DATA_SCHEMES = ("s3", "https", "pvc")
 """Schemes of the sources that a cluster can read. ``file://`` works only in local runs, so only the API server refuses
 it."""
 
-_SCHEME_RULE = Rule(
+SCHEME_RULE = Rule(
     "!has(self.uri) || self.uri.matches('^(s3|https|pvc)://.+')",
     "uri must start with s3://, https:// or pvc://",
     lambda m: m.uri is None or has_scheme(m.uri, *DATA_SCHEMES),
@@ -76,7 +76,7 @@ class Covariate(ApiModel):
     known_in_future: bool = False
     """Whether the values are known in advance, so that the table also covers the time of the forecast."""
 
-    rules = (_SCHEME_RULE,)
+    rules = (SCHEME_RULE,)
 
 
 class DataValidation(ApiModel):
@@ -96,8 +96,8 @@ class DataValidation(ApiModel):
     """Maximum share of series that may fail the data checks, from 0 to 1. If more series fail, the job fails."""
 
 
-class Data(ApiModel):
-    """One table: its source and the roles of its columns."""
+class Source(ApiModel):
+    """The source of one table: where it is, and how to read it."""
 
     uri: Uri | None = None
     """Address of the table: s3://bucket/key, https://host/path or pvc://claim/path. A claim is mounted read-only. In s3
@@ -114,6 +114,11 @@ class Data(ApiModel):
     """Secret with the credentials for uri. Default: the credentials of the storage."""
     requester_pays: bool | None = None
     """Whether you pay for the requests to the bucket, as a Requester Pays bucket requires. Default: false."""
+
+
+class Data(Source):
+    """One table: its source and the roles of its columns."""
+
     time: ColumnName | None = None
     """Column that contains the time of a row."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
@@ -157,7 +162,7 @@ class Data(ApiModel):
             "data needs exactly one of uri and sql",
             lambda m: is_set(m, "uri") != is_set(m, "sql"),
         ),
-        _SCHEME_RULE,
+        SCHEME_RULE,
         Rule(
             "!has(self.features) || !(self.target in self.features)",
             "target must not be one of the features",

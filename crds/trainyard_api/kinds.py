@@ -7,6 +7,7 @@ from typing import Final
 from trainyard_api.base import ApiModel, Rule
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionSpec, ModelVersionStatus
+from trainyard_api.predictionjob import PredictionJobSpec, PredictionJobStatus
 from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
 from trainyard_api.trainingschedule import TrainingScheduleSpec, TrainingScheduleStatus
 
@@ -181,4 +182,40 @@ MODEL_DEPLOYMENT = KindDefinition(
     ),
 )
 
-KINDS = (TRAINING_JOB, TRAINING_SCHEDULE, MODEL_VERSION, MODEL_DEPLOYMENT)
+PREDICTION_JOB = KindDefinition(
+    kind="PredictionJob",
+    plural="predictionjobs",
+    short="pj",
+    description="One run of predictions: a version of a model predicts rows, and the result is written to a table.",
+    spec=PredictionJobSpec,
+    status=PredictionJobStatus,
+    columns=(
+        PrinterColumn("Model", ".status.modelName"),
+        PrinterColumn("Version", ".status.version", "integer"),
+        PrinterColumn("Phase", ".status.phase"),
+        _REASON,
+        PrinterColumn("Progress", ".status.trainerStatus.progressPercentage", "integer"),
+        PrinterColumn("Rows", ".status.result.rows", "integer"),
+        PrinterColumn("As-Of", ".status.result.asOf"),
+        PrinterColumn("Attempt", ".status.attempts[-1:].number", "integer"),
+        PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
+        PrinterColumn("Output", ".status.result.output", wide=True),
+        PrinterColumn("Queue", ".status.queuePosition", "integer", wide=True),
+        PrinterColumn("ETA", ".status.trainerStatus.estimatedRemainingSeconds", "integer", wide=True),
+    ),
+    mutable=PredictionJobSpec.MUTABLE,
+    rules=(
+        Rule(
+            "self.metadata.name.size() <= 50 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name must be at most 50 lower-case letters, digits and '-': its Jobs carry the name",
+            field="metadata.name",
+        ),
+        Rule(
+            "!oldSelf.spec.cancel || self.spec.cancel",
+            "cancel cannot be taken back: create a new PredictionJob",
+            field="spec.cancel",
+        ),
+    ),
+)
+
+KINDS = (TRAINING_JOB, TRAINING_SCHEDULE, MODEL_VERSION, MODEL_DEPLOYMENT, PREDICTION_JOB)

@@ -71,6 +71,8 @@ class TrainingJobSpec(BatchSpec):
     """Metric that determines which model is better. Default: determined by the task."""
     gates: Annotated[list[Gate], Field(max_length=16)] | None = None
     """Conditions for a version to become Validated. The version must meet all of them. Default: none."""
+    shards: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Number of pods that share the series of the job. A value above 1 requires framework Prophet and mode Train."""
     mode: Literal["Train", "Prepare", "Backtest"] = "Train"
     """What the job creates. Train: a model version. Prepare: a dataset and a report about it. Backtest: an evaluation
     of past forecasts. Prepare and Backtest create no model."""
@@ -85,6 +87,11 @@ class TrainingJobSpec(BatchSpec):
     """Storage of the models. Default: the storage of the chart."""
     tracking: Tracking | None = None
     """Experiment trackers that receive the results. Their failures never fail a training."""
+
+    @property
+    def pods(self) -> int:
+        """Return the number of shards."""
+        return self.shards
 
     @property
     def uses_accelerator(self) -> bool:

@@ -8,6 +8,8 @@ from pydantic.alias_generators import to_camel
 from trainyard_api.base import MAX_INTEGER, Count, Digest, MetricName, MetricValue, Uri, first_problem
 from trainyard_api.batch import Message, Metrics
 from trainyard_api.modelversion import Comparison, Signature
+from trainyard_api.predictionjob import PredictionJobSpec, PredictionResult
+from trainyard_api.training import Storage
 from trainyard_api.trainingjob import Artifact, SeriesCount, TrainingJobSpec
 
 RESULT_MAX_BYTES = 4096
@@ -57,6 +59,31 @@ class TrainerConfig(WireModel):
         return cls.model_validate_json(text, extra="ignore")
 
 
+class PredictionConfig(WireModel):
+    """The complete configuration of a pod that predicts. The operator has selected the version."""
+
+    namespace: str
+    name: str
+    uid: str
+    attempt: Annotated[int, Field(ge=1)] = 1
+    model_name: str
+    version: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+    """Number of the version that predicts."""
+    artifact: Artifact
+    """Address of its run, and the digest of its manifest."""
+    storage: Storage
+    """Storage of the artifact. The logs are kept there too."""
+    spec: PredictionJobSpec
+    progress_url: Uri | None = None
+    """URL for progress reports. Not set in a local run."""
+    image: str = ""
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Self:
+        """Parse a configuration that the operator wrote. Raises :class:`pydantic.ValidationError`."""
+        return cls.model_validate_json(text, extra="ignore")
+
+
 class ReportedStatus(WireModel):
     """Progress as a trainer sends it. The operator adds the time and the sequence number."""
 
@@ -89,11 +116,12 @@ class TrainingResult(WireModel):
 
     A success states in ``made`` what was created. A ``Version`` has the version and the artifact. A ``Dataset``
     (``mode: Prepare``) and a ``Backtest`` have the artifact. A ``Shard`` is a part that another pod of the Job merges.
+    ``Predictions`` of a PredictionJob have the number of rows and the address of the output.
     A failure has only ``reason`` and ``message``.
     """
 
     outcome: Literal["Succeeded", "Failed"]
-    made: Literal["Version", "Dataset", "Backtest", "Shard"] = "Version"
+    made: Literal["Version", "Dataset", "Backtest", "Shard", "Predictions"] = "Version"
     reason: Annotated[str, Field(max_length=128)] | None = None
     message: Message | None = None
     model_version: RegisteredVersion | None = None
@@ -116,6 +144,8 @@ class TrainingResult(WireModel):
     series: SeriesCount | None = None
     device: Annotated[str, Field(max_length=64)] | None = None
     warnings: Annotated[list[Message], Field(max_length=16)] | None = None
+    predictions: PredictionResult | None = None
+    """What a PredictionJob wrote."""
 
     @model_validator(mode="after")
     def _success_is_complete(self) -> Self:
@@ -125,6 +155,8 @@ class TrainingResult(WireModel):
             raise ValueError("a Succeeded result needs modelVersion, artifact and formats")
         if self.made in {"Dataset", "Backtest"} and self.artifact is None:
             raise ValueError(f"a Succeeded result of a {self.made.lower()} needs its artifact")
+        if self.made == "Predictions" and self.predictions is None:
+            raise ValueError("a Succeeded result of predictions needs the section predictions")
         return self
 
 

@@ -110,7 +110,7 @@ class Stage:
 
     def clear(self) -> None:
         """Delete all objects of trainyard with their dependents, first those that create others."""
-        for kind in ("tsched", "md", "tj", "mv"):
+        for kind in ("tsched", "md", "pj", "tj", "mv"):
             self.kubectl("delete", kind, "--all", "--cascade=foreground", f"--timeout={JOB_SECONDS}s")
 
     def get(self, kind: str, name: str) -> Json:
@@ -127,14 +127,14 @@ class Stage:
         assert code == 200, f"{path}: {code}: {body.get('message')}"
         return body
 
-    def wait_for_phase(self, name: str, *phases: str, seconds: float = JOB_SECONDS) -> Json:
-        """Wait until a TrainingJob is in one of the phases, and return it."""
+    def wait_for_phase(self, name: str, *phases: str, kind: str = "tj", seconds: float = JOB_SECONDS) -> Json:
+        """Wait until a TrainingJob, or an object of another kind, is in one of the phases. Return it."""
 
         def reached() -> Json | None:
-            job = self.get("tj", name)
+            job = self.get(kind, name)
             return job if job.get("status", {}).get("phase") in phases else None
 
-        ended: Json = self.wait_until(f"TrainingJob {name} to be {' or '.join(phases)}", reached, seconds, about=name)
+        ended: Json = self.wait_until(f"{kind} {name} to be {' or '.join(phases)}", reached, seconds, about=name)
         return ended
 
     def wait_until(self, what: str, check: Callable[[], Any], seconds: float = JOB_SECONDS, *, about: str = "") -> Any:

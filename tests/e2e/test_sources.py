@@ -1,14 +1,16 @@
-"""Training in a pod from a database: a real PostgreSQL server next to the cluster."""
+"""Training and predictions in a pod with a database: a real PostgreSQL server next to the cluster."""
 
 import ipaddress
 import json
 import socket
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from tests.e2e.stage import Json, Stage, condition
 from tests.integration.trainer.database import PASSWORD, READER, DatabaseServer
+from trainyard_api import API_VERSION
 
 QUERY = "SELECT date, product, sold FROM sales ORDER BY product, date"
 ENDED = ("Succeeded", "Failed")
@@ -66,3 +68,31 @@ def test_refused_credentials_fail_the_job_and_are_not_shown(stage: Stage, databa
     assert "yesterday" not in output
     assert PASSWORD not in output
     assert READER in output or "the user" in output or "password" in output
+
+
+def test_forecasts_are_in_a_table_exactly_once(stage: Stage, database: DatabaseServer) -> None:
+    """A pod is killed, the server restarts, and a second job replaces the forecast of the first one."""
+    stage.apply_objects(secret("warehouse", database.url("owner")))
+    spec = {
+        "model": {"name": "from-a-query"},
+        "data": {"sql": {"secretRef": {"name": "shop"}, "query": QUERY}},
+        "output": {
+            "sql": {"secretRef": {"name": "warehouse"}, "table": "forecasts", "mode": "Replace", "keys": ["as_of"]}
+        },
+        "retry": {"maxAttempts": 4, "initialSeconds": 0},
+    }
+    for name in ("first", "second"):
+        body = {"apiVersion": API_VERSION, "kind": "PredictionJob", "metadata": {"name": name}, "spec": spec}
+        stage.apply_objects(body)
+        if name == "first":
+            stage.wait_for_phase(name, "Running", *ENDED, kind="pj")
+            label = f"trainyard.dev/predictionjob={name}"
+            stage.kubectl("delete", "pod", "-l", label, "--force", "--grace-period=0", "--wait=false")
+            database.restart()
+        job = stage.wait_for_phase(name, *ENDED, kind="pj")
+        assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
+        assert job["status"]["result"]["rows"] == 2 * 14
+    with psycopg.connect(database.url("owner")) as owner:
+        rows = owner.execute("SELECT series, time, run, version FROM forecasts").fetchall()
+    assert len(rows) == len({row[:2] for row in rows}) == 2 * 14
+    assert {row[2:] for row in rows} == {(job["metadata"]["uid"], 1)}

@@ -3,24 +3,20 @@
 import shutil
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast, get_args
+from typing import Any
 
 import pandas as pd
 
-from trainyard_api.training import OWN_CODE
-from trainyard_api.training import Framework as FrameworkName
-from trainyard_server.columns import Columns, columns_of, frame_of
 from trainyard_server.settings import Target
 from trainyard_trainer.artifacts.layout import MANIFEST
-from trainyard_trainer.artifacts.manifest import Frame, Manifest, fetch_file, file_entry, parse_manifest, sha256_of
+from trainyard_trainer.artifacts.manifest import Manifest, fetch_file, file_entry, parse_manifest, sha256_of
 from trainyard_trainer.artifacts.store import ArtifactStore
-from trainyard_trainer.errors import ConfigError, DataError, InputMissing, Unsupported
+from trainyard_trainer.errors import ConfigError, DataError, InputMissing
 from trainyard_trainer.frameworks.base import Framework
-from trainyard_trainer.frameworks.golden import max_difference
-from trainyard_trainer.frameworks.registry import framework_named
-
-_NUMERIC_OUTPUTS: Final = {"double", "long"}
+from trainyard_trainer.frameworks.loading import check_golden_rows, framework_of
+from trainyard_trainer.frameworks.signature import Columns, columns_of
 
 
 @dataclass(frozen=True)
@@ -60,12 +56,14 @@ def load_model(target: Target, store: ArtifactStore, work_dir: Path) -> LoadedMo
     kept = work_dir / "models" / target.manifest_sha256
     body = _manifest_bytes(target, store, kept)
     manifest = _manifest(target, body, store.address(f"{target.run}/{MANIFEST}"))
-    framework = _framework(manifest)
+    framework = framework_of(manifest)
     folder = _fetch(target, manifest, body, store, kept)
     model = framework.load(folder)
-    loaded = LoadedModel(target, manifest, columns_of(manifest, model), framework, model)
-    _check_golden_rows(loaded)
-    return loaded
+    columns = columns_of(manifest, model)
+    check_golden_rows(
+        manifest, f"version {target.version} of {target.model}", columns, partial(framework.predict, model)
+    )
+    return LoadedModel(target, manifest, columns, framework, model)
 
 
 def _manifest_bytes(target: Target, store: ArtifactStore, kept: Path) -> bytes:
@@ -96,21 +94,6 @@ def _manifest(target: Target, body: bytes, address: str) -> Manifest:
     return manifest
 
 
-def _framework(manifest: Manifest) -> Framework:
-    """Return the framework that saved the model. Only the library that it needs is imported, and only here."""
-    if manifest.framework not in get_args(FrameworkName) or manifest.framework in OWN_CODE:
-        raise Unsupported(
-            f"this server cannot serve models of framework {manifest.framework}; use an image that supports it"
-        )
-    framework = framework_named(cast("FrameworkName", manifest.framework), forecast=manifest.task == "Forecast")
-    if framework.format not in manifest.formats:
-        raise Unsupported(
-            f"the model's formats are {', '.join(manifest.formats) or 'none'}, this server reads {framework.format}; "
-            "use the server of the release that trained it"
-        )
-    return framework
-
-
 def _fetch(target: Target, manifest: Manifest, body: bytes, store: ArtifactStore, kept: Path) -> Path:
     """Return a folder with the manifest and the files that a server needs, each verified.
 
@@ -133,25 +116,3 @@ def _fetch(target: Target, manifest: Manifest, body: bytes, store: ArtifactStore
         (files / MANIFEST).write_bytes(body)
         files.rename(kept)
     return kept
-
-
-def _check_golden_rows(loaded: LoadedModel) -> None:
-    """Predict the golden rows. This warms up the model, and a difference shows that another library version runs."""
-    golden = loaded.manifest.golden
-    inputs, expected = golden.inputs, _outputs(golden.outputs, loaded.columns)
-    values = {name: [row[index] for row in inputs.rows] for index, name in enumerate(inputs.columns)}
-    found = loaded.predict(frame_of(values, loaded.columns.inputs))
-    difference = max_difference(expected, found)
-    if not difference <= golden.tolerance:
-        libraries = ", ".join(f"{name} {version}" for name, version in sorted(loaded.manifest.libraries.items()))
-        raise DataError(
-            f"version {loaded.target.version} of {loaded.target.model} does not reproduce its golden rows in "
-            f"this image: they differ by {difference:.3g}, more than {golden.tolerance:g}; use an image with "
-            f"the libraries of its training ({libraries})"
-        )
-
-
-def _outputs(frame: Frame, columns: Columns) -> pd.DataFrame:
-    table = pd.DataFrame(frame.rows, columns=frame.columns)
-    numeric = [column.name for column in columns.outputs if column.type in _NUMERIC_OUTPUTS]
-    return table.astype(dict.fromkeys(numeric, "float64"))

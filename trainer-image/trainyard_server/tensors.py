@@ -12,7 +12,7 @@ from kserve.errors import InvalidInput
 from kserve.protocol.rest.v2_datamodels import InferenceRequest
 from pydantic import ValidationError
 
-from trainyard_server.columns import Column, ColumnError, ColumnType, frame_of
+from trainyard_trainer.frameworks.signature import Column, ColumnError, ColumnType, frame_of
 from trainyard_trainer.messages import messages_of
 
 _NUMERIC: Final = {

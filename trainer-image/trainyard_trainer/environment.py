@@ -33,6 +33,7 @@ class Environment:
     input_dir: Path = Path(meta.INPUT_DIR)
     output_dir: Path = Path(meta.OUTPUT_DIR)
     tracking_secret_dir: Path = Path(meta.TRACKING_SECRET_DIR)
+    output_secret_dir: Path = Path(meta.OUTPUT_SECRET_DIR)
     script_dir: Path = Path(meta.SCRIPT_DIR)
     max_download: str = ""
     completion_index: str = ""
@@ -55,6 +56,7 @@ class Environment:
             output_dir=path(meta.OUTPUT_DIR_ENV, meta.OUTPUT_DIR),
             script_dir=path(meta.SCRIPT_DIR_ENV, meta.SCRIPT_DIR),
             tracking_secret_dir=path(meta.TRACKING_SECRET_DIR_ENV, meta.TRACKING_SECRET_DIR),
+            output_secret_dir=path(meta.OUTPUT_SECRET_DIR_ENV, meta.OUTPUT_SECRET_DIR),
             max_download=environ.get(meta.MAX_DOWNLOAD_BYTES_ENV, ""),
             completion_index=environ.get(COMPLETION_INDEX_ENV, ""),
         )

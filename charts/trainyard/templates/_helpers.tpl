@@ -119,14 +119,26 @@ release, so it exists. */}}
   resources: [trainingjobs, modelversions]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [trainyard.dev]
+  resources: [predictionjobs]
+  verbs: [get, list, watch, patch, delete]
+- apiGroups: [trainyard.dev]
   resources: [trainingschedules, modeldeployments]
   verbs: [get, list, watch, patch]
 - apiGroups: [trainyard.dev]
-  resources: [trainingjobs/status, trainingschedules/status, modelversions/status, modeldeployments/status]
+  resources:
+    - trainingjobs/status
+    - trainingschedules/status
+    - modelversions/status
+    - modeldeployments/status
+    - predictionjobs/status
   verbs: [get, patch]
 # Required if the API server protects blockOwnerDeletion, as on OpenShift: children have an owner reference.
 - apiGroups: [trainyard.dev]
-  resources: [trainingjobs/finalizers, trainingschedules/finalizers, modeldeployments/finalizers]
+  resources:
+    - trainingjobs/finalizers
+    - trainingschedules/finalizers
+    - modeldeployments/finalizers
+    - predictionjobs/finalizers
   verbs: [update]
 - apiGroups: [batch]
   resources: [jobs]

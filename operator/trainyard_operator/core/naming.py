@@ -8,9 +8,13 @@ FALLBACK_SUFFIX = "-cpu"
 """A Job is created once, so an attempt that continues without its accelerator needs another name."""
 
 
-def attempt_job_name(job: ObjectView[BatchStatus], attempt: int, *, fallback: bool = False) -> str:
-    """Return the name of an attempt's Job."""
-    return f"{job.name}-{attempt}{FALLBACK_SUFFIX if fallback else ''}"
+PREDICTION_PREFIX = "p"
+"""It distinguishes the Jobs of a PredictionJob from those of a TrainingJob with the same name."""
+
+
+def attempt_job_name(job: ObjectView[BatchStatus], attempt: int, *, prefix: str = "", fallback: bool = False) -> str:
+    """Return the name of an attempt's Job. ``prefix`` depends on the kind of the object."""
+    return f"{job.name}-{prefix}{attempt}{FALLBACK_SUFFIX if fallback else ''}"
 
 
 def is_fallback(job_name: str) -> bool:

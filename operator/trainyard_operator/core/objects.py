@@ -10,6 +10,7 @@ from trainyard_api.base import ApiModel
 from trainyard_api.batch import TERMINAL_PHASES, BatchStatus
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
+from trainyard_api.predictionjob import PredictionJobStatus
 from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_api.trainingschedule import TrainingScheduleStatus
 
@@ -68,6 +69,11 @@ class BatchView(ObjectView[B_co]):
         return str(self.spec.get("modelName") or self.name)
 
     @property
+    def exclusive_name(self) -> str:
+        """Of the objects of a namespace with the same exclusive name, one runs at a time."""
+        return self.model
+
+    @property
     def awaits_verdict(self) -> bool:
         """Whether a finished object still waits for a decision about its result, so that it must be kept."""
         return False
@@ -81,6 +87,21 @@ class TrainingJobView(BatchView[TrainingJobStatus]):
         """Whether the gates of its version are not decided yet."""
         verdict = self.status.verdict
         return verdict is not None and verdict.phase == "Pending"
+
+
+class PredictionJobView(BatchView[PredictionJobStatus]):
+    """A PredictionJob."""
+
+    @property
+    def model(self) -> str:
+        """The logical model. With ``model.deployment``, it is empty until the version was selected once."""
+        asked = self.spec.get("model") or {}
+        return str(asked.get("name") or self.status.model_name or "")
+
+    @property
+    def exclusive_name(self) -> str:
+        """Its own name, because predictions with the same model do not disturb each other."""
+        return f"PredictionJob/{self.name}"
 
 
 class TrainingScheduleView(ObjectView[TrainingScheduleStatus]):
@@ -156,6 +177,7 @@ class WorkloadView:
     deleting: bool = False
     deleted: datetime | None = None
     """Time of the deletion request."""
+    labels: Mapping[str, str] = field(default_factory=dict)
     image: str = ""
     ready: int = 0
     active: int = 0

@@ -20,6 +20,7 @@ _RESERVED: Final = (
     meta.CONFIG_DIR,
     meta.DATA_SECRET_DIR,
     meta.STORAGE_SECRET_DIR,
+    meta.OUTPUT_SECRET_DIR,
     meta.TRACKING_SECRET_DIR,
     meta.CLAIMS_DIR,
     meta.WORK_DIR,

@@ -1,5 +1,7 @@
 """Resolve a spec: add the operator's defaults, or report why the spec cannot run."""
 
+from typing import TypeVar
+
 from pydantic import ValidationError
 
 from trainyard_api.base import first_problem
@@ -10,7 +12,9 @@ from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import ChampionRef, TrainerConfig
 from trainyard_operator.core.config import OperatorConfig, StorageDefaults
-from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
+
+StorageT = TypeVar("StorageT", bound=Storage)
 
 
 class InvalidSpecError(ValueError):
@@ -43,8 +47,7 @@ def refuse_unsupported(spec: TrainingJobSpec) -> None:
 def resolve_storage(spec: TrainingJobSpec, defaults: StorageDefaults) -> Storage:
     """Return the storage of the model: the job's own storage, completed by the operator's defaults.
 
-    The default endpoint, region and Secret belong to the server of the default storage. They complete a job's storage
-    only if it sets none of them and uses the same scheme.
+    See :func:`complete_storage`.
     """
     own = spec.storage
     if own is None:
@@ -59,6 +62,15 @@ def resolve_storage(spec: TrainingJobSpec, defaults: StorageDefaults) -> Storage
                 f"the operator's default storage.uri {defaults.uri!r} is invalid: it must start with s3:// or pvc://"
             )
             raise InvalidSpecError(message) from error
+    return complete_storage(own, defaults)
+
+
+def complete_storage(own: StorageT, defaults: StorageDefaults) -> StorageT:
+    """Return a storage with the server and the Secret of the operator's default storage.
+
+    They belong to the server of the default storage. So they apply only if the storage is in a bucket and sets none of
+    endpoint, region and secretRef.
+    """
     if (
         not own.uri.startswith("s3://")
         or own.endpoint is not None
@@ -73,6 +85,29 @@ def resolve_storage(spec: TrainingJobSpec, defaults: StorageDefaults) -> Storage
             "secret_ref": SecretRef(name=defaults.secret_name) if defaults.secret_name else None,
         }
     )
+
+
+def storage_of(version: ModelVersionView, defaults: StorageDefaults) -> Storage:
+    """Return how to read the artifact of a version. For a version from an earlier release, the defaults apply.
+
+    Raises
+    ------
+    InvalidSpecError
+        If the storage in its spec is invalid.
+    """
+    stored = version.spec.get("storage")
+    if stored is None:
+        return Storage(
+            uri=str(version.spec["artifact"]["uri"]),
+            endpoint=defaults.endpoint or None,
+            region=defaults.region or None,
+            secret_ref=SecretRef(name=defaults.secret_name) if defaults.secret_name else None,
+        )
+    try:
+        return Storage.model_validate(stored, extra="ignore")
+    except ValidationError as error:
+        problem = first_problem(error, "spec", "storage")
+        raise InvalidSpecError(f"ModelVersion {version.name}: {problem}") from error
 
 
 def resolve_image(spec: TrainingJobSpec, config: OperatorConfig) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from trainyard_operator.core.naming import FALLBACK_SUFFIX
+from trainyard_operator.core.naming import FALLBACK_SUFFIX, PREDICTION_PREFIX
 from trainyard_operator.core.objects import DeploymentView, DisruptionBudgetView, ServiceView, WorkloadView
 from trainyard_operator.core.plan import Body
 from trainyard_operator.kinds.base import OURS, WatchedKind
@@ -15,7 +15,8 @@ _CONTAINER_LISTS: Final = ("initContainers", "containers")
 
 def _is_attempt(child: str, owner: str) -> bool:
     attempt = views.attempt_of(child)
-    return attempt > 0 and child.removesuffix(FALLBACK_SUFFIX) == f"{owner}-{attempt}"
+    names = {f"{owner}-{prefix}{attempt}" for prefix in ("", PREDICTION_PREFIX)}
+    return attempt > 0 and child.removesuffix(FALLBACK_SUFFIX) in names
 
 
 def _serves_a_version(child: str, owner: str) -> bool:

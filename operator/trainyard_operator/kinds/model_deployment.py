@@ -10,6 +10,7 @@ from trainyard_operator.core.plan import Kind
 from trainyard_operator.core.serving.saved import SAVES
 from trainyard_operator.kinds.base import Concern, Key, Term, WatchedKind, model_term
 from trainyard_operator.kinds.model_version import of_model, waiting_term
+from trainyard_operator.kinds.prediction_job import waits_for_deployment
 from trainyard_operator.kinds.series import Page, Seen, condition_of, family_of, labels_of, seconds_of
 from trainyard_operator.kube import views
 from trainyard_operator.kube.port import MODEL_DEPLOYMENTS
@@ -24,8 +25,9 @@ def _concerns(body: Mapping[str, Any], kind: Kind) -> Concern:
     keys = {Key(namespace, body["metadata"]["name"], kind)}
     if view.unreadable:  # all versions wait until it is readable, whatever it contains
         return Concern(keys, terms=of_model(namespace, view.model, model_term))
+    predicts = ("PredictionJob", waits_for_deployment(namespace, body["metadata"]["name"]))
     named = (Key(namespace, version_name(view.model, number), "ModelVersion") for number in _numbers(view.status))
-    return Concern(keys, frozenset(named), of_model(namespace, view.model, waiting_term))
+    return Concern(keys, frozenset(named), (*of_model(namespace, view.model, waiting_term), predicts))
 
 
 def _numbers(status: ModelDeploymentStatus) -> set[int]:

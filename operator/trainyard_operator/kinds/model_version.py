@@ -11,6 +11,7 @@ from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.plan import Kind
 from trainyard_operator.core.version.saved import SAVES
 from trainyard_operator.kinds.base import Concern, Key, Term, WatchedKind, model_term, phase_of
+from trainyard_operator.kinds.prediction_job import waits_for_model
 from trainyard_operator.kube import views
 from trainyard_operator.kube.port import MODEL_VERSIONS
 
@@ -39,7 +40,8 @@ def _concerns(body: Mapping[str, Any], kind: Kind) -> Concern:
     job = spec.get("trainingJob") or {}
     made_by = {Key(namespace, job["name"], "TrainingJob")} if "name" in job else set()
     keys = {Key(namespace, body["metadata"]["name"], kind)} | made_by
-    return Concern(keys, terms=of_model(namespace, spec["model"], waiting_term))
+    predicts = ("PredictionJob", waits_for_model(namespace, spec["model"]))
+    return Concern(keys, terms=(*of_model(namespace, spec["model"], waiting_term), predicts))
 
 
 MODEL_VERSION: Final[WatchedKind[ModelVersionView]] = WatchedKind(

@@ -19,7 +19,7 @@ from trainyard_operator.kinds.base import (
     owner_term,
     phase_of,
 )
-from trainyard_operator.kinds.series import Family, Page, Seen, labels_of
+from trainyard_operator.kinds.batch_series import BatchSeries
 from trainyard_operator.kube import views
 from trainyard_operator.kube.port import TRAINING_JOBS
 
@@ -48,21 +48,7 @@ def _concerns(body: Mapping[str, Any], kind: Kind) -> Concern:
     return Concern({Key(namespace, body["metadata"]["name"], kind)} | made_by)
 
 
-_WAITING: Final = frozenset({"Pending", "Queued", "Starting", "Retrying"})
-_JOBS_WAITING: Final = Family("trainyard_trainingjobs_waiting", "TrainingJobs that wait to train, by phase and reason")
-_JOBS_FAILED: Final = Family(
-    "trainyard_trainingjobs_failed", "TrainingJobs that have failed and still exist, by reason"
-)
-
-
-def _series(page: Page, job: Seen) -> None:
-    if job.phase in _WAITING:
-        reason = page.reason(job.status, "Ready")
-        page.counts[_JOBS_WAITING][labels_of(namespace=job.namespace, phase=job.phase, reason=reason)] += 1
-    elif job.phase == "Failed":
-        reason = page.reason(job.status, "Failed")
-        page.counts[_JOBS_FAILED][labels_of(namespace=job.namespace, reason=reason)] += 1
-
+_SERIES: Final = BatchSeries("TrainingJob", "train")
 
 TRAINING_JOB: Final[BatchWatchedKind[TrainingJobView]] = BatchWatchedKind(
     name="TrainingJob",
@@ -75,6 +61,6 @@ TRAINING_JOB: Final[BatchWatchedKind[TrainingJobView]] = BatchWatchedKind(
     concerns=_concerns,
     is_at_rest=lambda body: phase_of(body) in TERMINAL_PHASES,
     saves=SAVES,
-    families=(_JOBS_WAITING, _JOBS_FAILED),
-    series=_series,
+    families=_SERIES.families,
+    series=_SERIES.add,
 )

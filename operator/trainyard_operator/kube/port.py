@@ -26,6 +26,7 @@ class Resource:
 
 
 TRAINING_JOBS = Resource("trainyard.dev", "v1alpha1", "trainingjobs")
+PREDICTION_JOBS = Resource("trainyard.dev", "v1alpha1", "predictionjobs")
 TRAINING_SCHEDULES = Resource("trainyard.dev", "v1alpha1", "trainingschedules")
 MODEL_DEPLOYMENTS = Resource("trainyard.dev", "v1alpha1", "modeldeployments")
 MODEL_VERSIONS = Resource("trainyard.dev", "v1alpha1", "modelversions")

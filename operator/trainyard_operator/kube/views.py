@@ -10,9 +10,10 @@ from trainyard_api import meta
 from trainyard_api.base import ApiModel, first_problem
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
+from trainyard_api.predictionjob import PredictionJobStatus
 from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_api.trainingschedule import TrainingScheduleStatus
-from trainyard_operator.core.naming import FALLBACK_SUFFIX
+from trainyard_operator.core.naming import FALLBACK_SUFFIX, PREDICTION_PREFIX
 from trainyard_operator.core.objects import (
     EVICTED,
     DeploymentView,
@@ -22,6 +23,7 @@ from trainyard_operator.core.objects import (
     ObjectView,
     Part,
     PodView,
+    PredictionJobView,
     ServiceView,
     ServingPodView,
     TrainingJobView,
@@ -56,6 +58,11 @@ _WAITING_IS_NORMAL = frozenset({"", "ContainerCreating", "PodInitializing"})
 def custom(body: Body, view: type[V], status: type[ApiModel]) -> V:
     """Read one of the operator's custom resources."""
     return view(**_object(body), **_status(body, status))
+
+
+def prediction_job(body: Body) -> PredictionJobView:
+    """Read a PredictionJob."""
+    return custom(body, PredictionJobView, PredictionJobStatus)
 
 
 def training_job(body: Body) -> TrainingJobView:
@@ -129,7 +136,7 @@ def disruption_budget(body: Body) -> DisruptionBudgetView:
 
 def attempt_of(job_name: str) -> int:
     """Return the attempt in the name of a child Job, 0 for any other name. Unlike a label, a name cannot be edited."""
-    found = re.search(rf"-([1-9][0-9]{{0,8}})(?:{FALLBACK_SUFFIX})?$", job_name)
+    found = re.search(rf"-{PREDICTION_PREFIX}?([1-9][0-9]{{0,8}})(?:{FALLBACK_SUFFIX})?$", job_name)
     return int(found[1]) if found else 0
 
 
@@ -154,6 +161,7 @@ def job(body: Body) -> WorkloadView:
         created=from_rfc3339(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
         deleted=_time(metadata.get("deletionTimestamp")),
+        labels=metadata.get("labels") or {},
         image=next((c.get("image", "") for c in containers if c["name"] == meta.CONTAINER), ""),
         ready=status.get("ready") or 0,
         active=status.get("active") or 0,

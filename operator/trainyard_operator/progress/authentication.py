@@ -158,7 +158,8 @@ class Authenticator:
 
 
 def _controlling_job(pod: Body) -> Owner | None:
-    claims = str((pod["metadata"].get("labels") or {}).get(meta.UID_LABEL, ""))
+    labels = pod["metadata"].get("labels") or {}
+    claims = str(labels.get(meta.UID_LABEL) or labels.get(meta.PREDICTION_UID_LABEL) or "")
     for owner in pod["metadata"].get("ownerReferences") or ():
         if owner.get("controller") and owner.get("kind") == "Job":
             return Owner(str(owner["uid"]), claims)

@@ -7,7 +7,15 @@ import pytest
 
 from tests.unit.argocd.lua import SCRIPTS, Json, Lua, conditions, resource
 from trainyard_api.batch import Phase
-from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING_JOB, TRAINING_SCHEDULE, KindDefinition
+from trainyard_api.kinds import (
+    KINDS,
+    MODEL_DEPLOYMENT,
+    MODEL_VERSION,
+    PREDICTION_JOB,
+    TRAINING_JOB,
+    TRAINING_SCHEDULE,
+    KindDefinition,
+)
 from trainyard_api.modelversion import VersionPhase
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.serving.status import AWAITING_PROMOTION
@@ -15,6 +23,7 @@ from trainyard_operator.core.serving.status import AWAITING_PROMOTION
 JOB = {"framework": "LightGBM", "task": "Regression", "data": {"uri": "s3://a/b.csv", "target": "y"}}
 SCHEDULE = {"schedule": "@daily", "template": {"spec": JOB}}
 DEPLOYMENT = {"modelName": "bakery"}
+PREDICTION = {"model": {"name": "bakery"}, "data": {"uri": "s3://a/b.csv"}, "output": {"files": {"uri": "s3://c"}}}
 DIGEST = "0123456789abcdef" * 4
 VERSION = {
     "model": "bakery",
@@ -29,6 +38,7 @@ SPECS: dict[str, Json] = {
     "TrainingSchedule": SCHEDULE,
     "ModelVersion": VERSION,
     "ModelDeployment": DEPLOYMENT,
+    "PredictionJob": PREDICTION,
 }
 
 
@@ -82,13 +92,14 @@ JOBS: dict[Phase, tuple[str, str]] = {
 }
 
 
+@pytest.mark.parametrize("kind", [TRAINING_JOB, PREDICTION_JOB], ids=lambda kind: kind.kind)
 @pytest.mark.parametrize("phase", get_args(Phase))
-def test_health_of_jobs(lua: Lua, phase: Phase) -> None:
+def test_health_of_jobs(lua: Lua, phase: Phase, kind: KindDefinition) -> None:
     """Each phase has the conditions that the operator writes."""
     now = datetime(2026, 11, 21, 7, 30, tzinfo=UTC)
     written = conditions_for(phase, "Because", "so it is", generation=2, now=now, before=())
     status = {"phase": phase, "conditions": [each.wire() for each in written]}
-    assert health(lua, TRAINING_JOB, status) == JOBS[phase]
+    assert health(lua, kind, status) == JOBS[phase]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_permissions_are_minimal(helm: Path, values: tuple[str, ...]) -> None:
     for rule in [rule for rule in own if kinds & set(rule["resources"])]:
         assert "update" not in rule["verbs"], "the operator writes one annotation and the status, and no spec"
     deletes = {name for rule in own if "delete" in rule["verbs"] for name in rule["resources"]} & kinds
-    assert deletes == {"trainingjobs", "modelversions"}, "retention deletes these"
+    assert deletes == {"trainingjobs", "modelversions", "predictionjobs"}, "retention deletes these"
     creates = {name for rule in own if "create" in rule["verbs"] for name in rule["resources"]} & kinds
     assert creates == {"trainingjobs", "modelversions"}, "schedules create jobs, and trainings create versions"
 

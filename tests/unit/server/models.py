@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
-from trainyard_server.columns import Column, Columns
 from trainyard_server.loading import LoadedModel
 from trainyard_server.settings import Target
 from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.artifacts.manifest import Manifest, file_entry
 from trainyard_trainer.frameworks.golden import signature_of, verify_saved_model
 from trainyard_trainer.frameworks.registry import framework_for
+from trainyard_trainer.frameworks.signature import Column, Columns
 
 MODEL = "demand"
 

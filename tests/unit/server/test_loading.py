@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.server.models import read_manifest, stored_model, write_manifest
-from trainyard_server.columns import frame_of
 from trainyard_server.loading import load_model
 from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.errors import ConfigError, DataError, InputMissing, Unsupported
+from trainyard_trainer.frameworks.signature import frame_of
 
 
 def test_a_stored_model_predicts(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_the_manifest_is_checked_first(tmp_path: Path) -> None:
     ("change", "error", "message"),
     [
         ({"model": "weather"}, ConfigError, "model 'weather', not 'demand'"),
-        ({"framework": "Container"}, Unsupported, "cannot serve models of framework Container"),
-        ({"formats": ["lightgbm-onnx"]}, Unsupported, "lightgbm-onnx, this server reads lightgbm-text"),
+        ({"framework": "Container"}, Unsupported, "cannot load models of framework Container"),
+        ({"formats": ["lightgbm-onnx"]}, Unsupported, "lightgbm-onnx, this image reads lightgbm-text"),
         ({"schemaVersion": 2}, DataError, "is not a manifest of this release"),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_model_too_wide_for_a_signature_gets_its_columns_from_golden_rows(tmp_
 
 
 def test_times_are_checked_but_not_parsed() -> None:
-    from trainyard_server.columns import Column
+    from trainyard_trainer.frameworks.signature import Column
 
     times = ["2026-01-01T00:00:00", "2026-01-01T02:00:00+02:00"]
     assert frame_of({"day": times}, [Column("day", "datetime")])["day"].tolist() == times

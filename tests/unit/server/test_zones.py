@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
-from trainyard_server.columns import Column, frame_of
 from trainyard_trainer.frameworks.golden import as_json, max_difference
 from trainyard_trainer.frameworks.registry import framework_for
+from trainyard_trainer.frameworks.signature import Column, frame_of
 
 COLUMNS = [Column("ds", "datetime")]
 

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from trainyard_api.base import Digest
+from trainyard_api.data import Data
 from trainyard_api.metric_goals import DATA
 from trainyard_api.modelversion import Comparison, Signature
-from trainyard_api.training import Gate, Objective, Storage
+from trainyard_api.training import Forecast, Gate, Objective, Storage
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import WireModel
 from trainyard_trainer.artifacts.layout import JUDGED, PREDICTIONS
@@ -121,6 +122,9 @@ class VersionRequest(WireModel):
     objective: Objective | None = None
     gates: list[Gate] | None = None
     storage: Storage | None = None
+    data: Data | None = None
+    """The source of the data and the roles of its columns. Missing in runs of older releases."""
+    forecast: Forecast | None = None
 
 
 class ObjectiveValue(WireModel):
@@ -156,6 +160,8 @@ class Manifest(WireModel):
     libraries: dict[str, str]
     parameters: dict[str, Any]
     signature: Signature | None = None
+    time_form: str | None = None
+    """The format of the times that the trainer has read, as for ``data.timeFormat``."""
     positive_class: str | None = None
     """Of two classes, the one that precision, recall, F1, the curves and the threshold refer to."""
     baseline: str | None = None

@@ -4,14 +4,15 @@ import uuid
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from trainyard_api import API_VERSION
 from trainyard_api.base import DnsLabel
-from trainyard_api.kinds import TRAINING_JOB
+from trainyard_api.kinds import PREDICTION_JOB, TRAINING_JOB, KindDefinition
+from trainyard_api.predictionjob import PredictionJobSpec
 from trainyard_api.training import Storage
 from trainyard_api.trainingjob import Artifact, TrainingJobSpec
 from trainyard_api.wire import ChampionRef, TrainerConfig
@@ -63,6 +64,18 @@ class _Document(BaseModel):
     spec: TrainingJobSpec
 
 
+class PredictionDocument(BaseModel):
+    """A PredictionJob as in a file. Its status is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metadata: _Metadata
+    spec: PredictionJobSpec
+
+
+DocumentT = TypeVar("DocumentT", bound=BaseModel)
+
+
 def local_environment(environ: Mapping[str, str], output: Path) -> Environment:
     """Return the environment of a pod. The result is written to the output folder."""
     return replace(Environment.from_environ(environ), termination_log=output / RESULT_FILE)
@@ -79,11 +92,7 @@ def read_job_file(path: Path, output: Path, *, resume: bool = False) -> TrainerC
     ConfigError
         If the file cannot be read, or the API server would reject it. There is a message per field.
     """
-    document = _the_training_job(path)
-    try:
-        parsed = _Document.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {'; '.join(messages_of(error))}") from error
+    parsed = _parsed(path, TRAINING_JOB, _Document)
     storage = Storage(uri=f"file://{output.resolve()}")
     keys = ModelKeys(parsed.metadata.namespace, parsed.spec.model_name or parsed.metadata.name)
     store = FolderStore(output.resolve(), storage.uri)
@@ -99,13 +108,31 @@ def read_job_file(path: Path, output: Path, *, resume: bool = False) -> TrainerC
     )
 
 
+def read_prediction_file(path: Path) -> PredictionDocument:
+    """Read one PredictionJob from YAML.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or the API server would reject it. There is a message per field.
+    """
+    return _parsed(path, PREDICTION_JOB, PredictionDocument)
+
+
+def _parsed(path: Path, kind: KindDefinition, document: type[DocumentT]) -> DocumentT:
+    try:
+        return document.model_validate(_the_object(path, kind))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {'; '.join(messages_of(error))}") from error
+
+
 def _champion(record: VersionRecord, store: FolderStore) -> ChampionRef:
     """Return the previous version as the champion. Locally, the newest version counts as the one that is served."""
     artifact = Artifact(uri=store.address(record.run), manifest_sha256=record.manifest_sha256, size_bytes=0)
     return ChampionRef(version=record.version, artifact=artifact)
 
 
-def _the_training_job(path: Path) -> dict[str, Any]:
+def _the_object(path: Path, kind: KindDefinition) -> dict[str, Any]:
     try:
         documents = list(yaml.load_all(path.read_text(encoding="utf-8"), Loader=_StrictLoader))
     except OSError as error:
@@ -114,13 +141,9 @@ def _the_training_job(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    jobs = [
-        document for document in documents if isinstance(document, dict) and document.get("kind") == TRAINING_JOB.kind
-    ]
+    jobs = [document for document in documents if isinstance(document, dict) and document.get("kind") == kind.kind]
     if len(jobs) != 1:
-        raise ConfigError(
-            f"{path} contains {len(jobs)} objects of kind {TRAINING_JOB.kind}; a local run needs exactly one"
-        )
+        raise ConfigError(f"{path} contains {len(jobs)} objects of kind {kind.kind}; a local run needs exactly one")
     version = jobs[0].get("apiVersion")
     if version != API_VERSION:
         raise ConfigError(f"{path}: apiVersion is {version!r}; write {API_VERSION!r}")

@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from trainyard_trainer.cli.commands.run import run
 
             return run(options.file, options.output, stop, resume=options.resume)
+        case "predict" if (options.file, options.models, options.output) != (None, None, None):
+            return _predict_here(options)
         case "validate" | "report" | "inspect":
             return _print_findings(options)
         case "import" | "prune" | "logs":
@@ -65,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for models and result.json")
     run.add_argument("--resume", action="store_true", help="continue the last run of this model that was stopped")
     validate.add_argument("--data", action="store_true", help="also read the data and report its problems")
+    predict = commands.add_parser("predict", help="predict with a registered version, as a PredictionJob says")
+    predict.add_argument("-f", "--file", type=Path, metavar="JOB.yaml", help="one PredictionJob; omit it in a pod")
+    predict.add_argument("--models", metavar="ADDRESS", help="the --output of run, or the address of a storage")
+    predict.add_argument("--output", type=Path, metavar="DIR", help="folder for the predictions and result.json")
     report = commands.add_parser("report", help="show the metrics of the newest version and the path of its report")
     inspect = commands.add_parser("inspect", help="show a version, and check its files against its manifest")
     for command in (report, inspect):
@@ -83,6 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("fetch", help="in a pod of framework Container: write the input files for the user's container")
     commands.add_parser("register", help="in a pod of framework Container: register the output of the user's container")
     return parser
+
+
+def _predict_here(options: argparse.Namespace) -> int:
+    if options.file is None or options.models is None or options.output is None:
+        print("predict needs -f, --models and --output together; only in a pod, it needs none", file=sys.stderr)
+        return ExitCode.BAD_CONFIG
+    stop = stop_on_signals()
+    from trainyard_trainer.cli.commands.predict import predict
+
+    return predict(options.file, options.models, options.output, stop)
 
 
 def _print_findings(options: argparse.Namespace) -> int:
@@ -134,10 +150,15 @@ def _maintain_storage(options: argparse.Namespace) -> int:
 
 def _run_in_pod(command: str | None) -> int:
     stop = stop_on_signals()  # before the imports: process 1 ignores SIGTERM if it has no handler
-    from trainyard_trainer.job.run import read_config, run_job
+    from trainyard_trainer.job.run import read_config, read_prediction_config, run_job
     from trainyard_trainer.progress.log import log_as_json
 
     env = Environment.from_environ(os.environ)
+    if command == "predict":
+        from trainyard_trainer.job.predict.work import PredictionWork
+
+        work = PredictionWork(lambda: read_prediction_config(env), env)
+        return run_job(work.config, env, stop, display=log_as_json(), work=work.run, part=command)
     return run_job(
         lambda: read_config(env), env, stop, display=log_as_json(), work=_work(command), part=command or "train"
     )

@@ -14,6 +14,7 @@ from trainyard_trainer.progress.port import Progress
 
 if TYPE_CHECKING:
     from trainyard_trainer.data.sources.files import Ways
+    from trainyard_trainer.data.wanted import Wanted
 
 
 def load(
@@ -22,10 +23,12 @@ def load(
     progress: Progress,
     stop: Callable[[], bool],
     also: Sequence[str] = (),
+    wanted: "Wanted | None" = None,
 ) -> Table:
     """Load the table of a job, with only the required columns, and its covariates.
 
-    ``also`` names additional columns to read if they exist.
+    ``also`` names additional columns to read if they exist. ``wanted`` replaces the columns that the specification
+    requires.
 
     Raises
     ------
@@ -37,21 +40,27 @@ def load(
     from trainyard_trainer.data.sources import files
 
     ways = files.Ways.of(config, env)
+    columns = wanted or _wanted(config, also)
     table = (
-        _from_files(config, ways, progress, stop, also)
+        _from_files(config, ways, progress, stop, columns)
         if config.spec.data.uri
-        else _from_query(config, env, progress, stop, also)
+        else _from_query(config, env, progress, stop, columns)
     )
     progress(0.8, f"read {len(table.frame)} rows, {len(table.frame.columns)} columns")
     return _with_covariates(table, config, ways, stop) if config.spec.data.covariates else table
 
 
+def _wanted(config: TrainerConfig, also: Sequence[str]) -> "Wanted":
+    from trainyard_trainer.data.wanted import Wanted
+
+    return Wanted.of(config.spec.data, config.spec.task, also)
+
+
 def _from_files(
-    config: TrainerConfig, ways: "Ways", progress: Progress, stop: Callable[[], bool], also: Sequence[str]
+    config: TrainerConfig, ways: "Ways", progress: Progress, stop: Callable[[], bool], wanted: "Wanted"
 ) -> Table:
     from trainyard_trainer.data.formats import reading
     from trainyard_trainer.data.sources import files
-    from trainyard_trainer.data.wanted import Wanted
 
     data = config.spec.data
     progress(0.0, f"fetching {data.uri}")
@@ -59,7 +68,6 @@ def _from_files(
         progress(0.4, f"reading {source.size_bytes} bytes")
         with ThreadPoolExecutor(1) as pool:
             hashed = pool.submit(source.hash, reading.files_to_hash(source, data.format))
-            wanted = Wanted.of(data, config.spec.task, also)
             read = reading.read(source, wanted, data.format, data.csv)
         hashed.result()
         origin = Origin(source.uri, source.digest, source.size_bytes, read.notes, read.files)
@@ -67,21 +75,19 @@ def _from_files(
 
 
 def _from_query(
-    config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool], also: Sequence[str]
+    config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool], wanted: "Wanted"
 ) -> Table:
     from trainyard_trainer.data.formats import reading
     from trainyard_trainer.data.sources import sql
     from trainyard_trainer.data.tables.splits import digest_of
-    from trainyard_trainer.data.wanted import Wanted
 
     query = config.spec.data.sql
     if query is None:
         raise ConfigError("spec.data needs exactly one of uri and sql")
     progress(0.0, f"querying {sql.name_of(query)}")
-    wanted = Wanted.of(config.spec.data, config.spec.task, also)
     rows = sql.read_query(query, env.data_secret_dir, wanted, stop)
     size = rows.nbytes
-    frame = reading.to_frame(rows, wanted.texts)
+    frame = reading.to_frame(rows, wanted.texts, wanted.exact)
     return Table(frame, Origin(sql.name_of(query), digest_of(frame), size, ("SQL query",)))
 
 

@@ -19,13 +19,15 @@ class Wanted:
     """The columns of a table that the specification requires.
 
     ``columns`` is ``None`` if every column can become a feature; then the ``excluded`` ones are not read. ``texts`` are
-    kept as text: a product with the name ``007`` is not the number 7.
+    kept as text: a product with the name ``007`` is not the number 7. ``exact`` are copied to an output. They become
+    numbers only if this changes no value.
     """
 
     required: tuple[str, ...]
     columns: tuple[str, ...] | None
     excluded: tuple[str, ...]
     texts: tuple[str, ...]
+    exact: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Data, task: Task, also: Sequence[str] = ()) -> "Wanted":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from trainyard_api.exit_codes import reason_of
 from trainyard_api.metric_goals import DATA
@@ -140,8 +140,8 @@ def _shrinks() -> Iterator[Callable[[TrainingResult], TrainingResult]]:
     yield lambda r: r.model_copy(update={"signature": None})
     yield _fewer_warnings
     yield lambda r: r.model_copy(update={"metrics": (r.metrics or [])[:_FEW_METRICS] or None})
-    yield lambda r: r.model_copy(update={"warnings": None})
-    yield lambda r: r.model_copy(update={"report": None, "forecast": None, "log": None})
+    yield _without_warnings
+    yield _without_addresses
     yield _shorter_comparison
     yield lambda r: r.model_copy(update={"metrics": None})
     yield lambda r: r.model_copy(update={"message": _cut(r.message or "", _SHORT_MESSAGE)})
@@ -156,11 +156,31 @@ def _shorter_comparison(result: TrainingResult) -> TrainingResult:
 
 
 def _fewer_warnings(result: TrainingResult) -> TrainingResult:
-    warnings = result.warnings or []
-    kept = [_cut(warning, _SHORT_WARNING) for warning in warnings[:_FEW_WARNINGS]]
-    if len(warnings) > len(kept):
-        kept.append(f"and {len(warnings) - len(kept)} more: see the report")
-    return result.model_copy(update={"warnings": kept or None})
+    ours = None if result.predictions is None else result.predictions.warnings
+    return _update(result, {"warnings": _few(result.warnings, "the report")}, {"warnings": _few(ours, "the log")})
+
+
+def _few(warnings: list[str] | None, source: str) -> list[str] | None:
+    """Return the first warnings, shortened, and a text that names the source of the others."""
+    found = warnings or []
+    kept = [_cut(warning, _SHORT_WARNING) for warning in found[:_FEW_WARNINGS]]
+    if len(found) > len(kept):
+        kept.append(f"and {len(found) - len(kept)} more: see {source}")
+    return kept or None
+
+
+def _without_warnings(result: TrainingResult) -> TrainingResult:
+    return _update(result, {"warnings": None}, {"warnings": None})
+
+
+def _without_addresses(result: TrainingResult) -> TrainingResult:
+    return _update(result, {"report": None, "forecast": None, "log": None}, {"log": None})
+
+
+def _update(result: TrainingResult, of_result: dict[str, Any], of_predictions: dict[str, Any]) -> TrainingResult:
+    if result.predictions is not None:
+        of_result = {**of_result, "predictions": result.predictions.model_copy(update=of_predictions)}
+    return result.model_copy(update=of_result)
 
 
 def _cut(text: str, length: int) -> str:

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
 from trainyard_api.exit_codes import ExitCode
-from trainyard_api.wire import TrainerConfig, TrainingResult
+from trainyard_api.wire import PredictionConfig, TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.logs import finish_log
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError, TrainerError
@@ -23,11 +23,22 @@ from trainyard_trainer.progress.tracker import Listener, StageNamer, StageNamers
 
 CRASHED: Final = 1
 
+ConfigT = TypeVar("ConfigT")
+
 
 def read_config(env: Environment) -> TrainerConfig:
-    """Read the configuration that the operator mounted. Raises ConfigError."""
+    """Read the configuration of a training that the operator mounted. Raises ConfigError."""
+    return _read(env, TrainerConfig.parse)
+
+
+def read_prediction_config(env: Environment) -> PredictionConfig:
+    """Read the configuration of a PredictionJob that the operator mounted. Raises ConfigError."""
+    return _read(env, PredictionConfig.parse)
+
+
+def _read(env: Environment, parse: Callable[[bytes], ConfigT]) -> ConfigT:
     try:
-        return TrainerConfig.parse(env.config_file.read_bytes())
+        return parse(env.config_file.read_bytes())
     except OSError as error:
         raise ConfigError(f"the configuration {env.config_file} cannot be read: {error.strerror}") from error
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The five stages and their share of the total progress."""
+"""The stages and their share of the total progress."""
 
 from enum import Enum
 
@@ -11,6 +11,8 @@ class Stage(Enum):
     TRAIN = ("train", 40, 70)
     EVALUATE = ("evaluate", 70, 85)
     REGISTER = ("register", 85, 100)
+    PREDICT = ("predict", 40, 100)
+    """A PredictionJob predicts and writes after it has loaded and checked the data."""
 
     def __init__(self, label: str, start: int, end: int) -> None:
         self.label = label

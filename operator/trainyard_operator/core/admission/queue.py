@@ -137,7 +137,7 @@ class AdmissionQueue:
         queue = self._queues[request.in_model]
         blocker = next(iter(self._held.get(request.in_model, ())), queue[0][-1])
         if blocker != uid:
-            return model_locked(request.model, self._requests[blocker].name, 1 + bisect_left(queue, order))
+            return model_locked(request.exclusive_name, self._requests[blocker].name, 1 + bisect_left(queue, order))
         if bisect_left(self._ready[request.namespace], order) >= self._capacity(request.in_namespace):
             return self._held_back(request.in_namespace, request)
         if self._ahead(request) >= self._capacity(OPERATOR):

@@ -29,7 +29,7 @@ class AdmissionRequest:
     uid: str
     namespace: str
     name: str
-    model: str
+    exclusive_name: str
     rank: int
     created: datetime
     holds: bool
@@ -46,8 +46,8 @@ class AdmissionRequest:
 
     @property
     def in_model(self) -> Scope:
-        """Scope of its model's limit."""
-        return (self.namespace, self.model)
+        """Scope of the objects of which one runs at a time: the TrainingJobs of a model."""
+        return (self.namespace, self.exclusive_name)
 
 
 def request_of(
@@ -64,4 +64,4 @@ def request_of(
     if not holds and (over or job.spec.get("suspend") or job.spec.get("cancel")):
         return None
     rank = RANKS[limits.priority_in(job.namespace, job.spec.get("priority"))]
-    return AdmissionRequest(kind, job.uid, job.namespace, job.name, job.model, rank, job.created, holds)
+    return AdmissionRequest(kind, job.uid, job.namespace, job.name, job.exclusive_name, rank, job.created, holds)

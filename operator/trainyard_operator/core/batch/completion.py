@@ -28,8 +28,12 @@ def succeeded(
     message: str,
     made: dict[str, Any],
     events: tuple[EventNote, ...] = (),
+    stage: str = "register",
 ) -> Plan:
-    """End the job successfully. ``made`` contains the status fields that describe the result."""
+    """End the job successfully. ``made`` contains the status fields that describe the result.
+
+    ``stage`` is the last stage of the trainer.
+    """
     end = to_rfc3339(workload.end or state.now)
     done = Attempt(
         number=workload.attempt,
@@ -49,7 +53,7 @@ def succeeded(
             update={
                 "progress_percentage": 100,
                 "estimated_remaining_seconds": 0,
-                "stage": "register",
+                "stage": stage,
                 "message": message[:1024],
                 "metrics": result.metrics or before.metrics,
                 "last_updated_time": before.last_updated_time or end,

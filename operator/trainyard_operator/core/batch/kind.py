@@ -23,6 +23,14 @@ class News:
     events: tuple[EventNote, ...] = field(default=())
 
 
+@dataclass(frozen=True)
+class Unmet:
+    """What the cluster lacks for an attempt to start, as a reason and a message. The object waits for it."""
+
+    reason: str
+    message: str
+
+
 class BatchKind(Protocol[StateT_contra, SpecT]):
     """Interface of one kind, for example TrainingJob."""
 
@@ -45,8 +53,20 @@ class BatchKind(Protocol[StateT_contra, SpecT]):
         """End an object that has not begun and needs no attempt. Return ``None`` for any other object."""
         ...
 
-    def missing_fact(self, state: StateT_contra, spec: SpecT) -> Need | None:
-        """Return what must be read before an attempt can be created, ``None`` if everything is known."""
+    def check(self, state: StateT_contra, spec: SpecT) -> None:
+        """Check a spec that waits in the queue.
+
+        Raises
+        ------
+        InvalidSpecError
+            If the spec can never run.
+        """
+        ...
+
+    def missing(self, state: StateT_contra, spec: SpecT) -> Need | Unmet | None:
+        """Return what must be read, or must exist, before an attempt can be created. Return ``None`` if nothing is
+        missing.
+        """
         ...
 
     def launch(self, state: StateT_contra, spec: SpecT, attempt: int) -> Launch:
@@ -57,6 +77,10 @@ class BatchKind(Protocol[StateT_contra, SpecT]):
         InvalidSpecError
             If the spec can never run.
         """
+        ...
+
+    def describe(self, workload: WorkloadView) -> dict[str, Any]:
+        """Return the status fields that the workload of the current attempt determines."""
         ...
 
     def start_hint(self, spec: SpecT) -> str:

@@ -22,7 +22,7 @@ from trainyard_operator.core.batch import (
     starting,
     stop,
 )
-from trainyard_operator.core.batch.kind import BatchKind, SpecT, StateT
+from trainyard_operator.core.batch.kind import BatchKind, SpecT, StateT, Unmet
 from trainyard_operator.core.batch.state import BatchState
 from trainyard_operator.core.batch.transition import Transition, finish, report
 from trainyard_operator.core.facts import Fact, Need, Refusal
@@ -33,6 +33,9 @@ from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.saved import restore
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.unreadable import leave_unchanged
+
+UNMET_SECONDS = 300.0
+"""Delay before a missing object is looked for again."""
 
 
 class BatchPlanner(Generic[StateT, SpecT]):
@@ -106,7 +109,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
             if pods is None:
                 return Plan(needs=(Need(Fact.PODS, current.name),))
             return None if outcome.result_is_gone(current, pods) else self._kind.complete(state, spec, current, pods)
-        if not current.finished and (pods := outcome.staying(spec.shards, state.pods.get(current.name, ()))):
+        if not current.finished and (pods := outcome.staying(spec.pods, state.pods.get(current.name, ()))):
             return self._stayed(state, spec, current, pods)
         if current.failed and not (spec.cancel or stop.is_suspending(state, current)):
             return completion.attempt_failed(state, spec, current)
@@ -171,16 +174,23 @@ class BatchPlanner(Generic[StateT, SpecT]):
         status, waiting = state.job.status, state.admission
         if isinstance(waiting, Waiting) and status.phase == "Queued":
             return _queued(state, waiting)
-        need = None if isinstance(waiting, Waiting) else self._kind.missing_fact(state, spec)
-        if need is not None:
-            return Plan(needs=(need,))
         try:
-            launch = self._kind.launch(state, spec, attempt)
+            if isinstance(waiting, Waiting):
+                self._kind.check(state, spec)
+                return _queued(state, waiting)
+            return self._wait(state, spec) or self._create(state, spec, attempt)
         except InvalidSpecError as error:
             return finish(state, Transition("Failed", "InvalidSpec", str(error), {}))
-        if isinstance(waiting, Waiting):
-            return _queued(state, waiting)
-        return Plan(actions=self._kind.workload.create(launch))
+
+    def _wait(self, state: StateT, spec: SpecT) -> Plan | None:
+        """Read or wait for what is missing for the next attempt."""
+        missing = self._kind.missing(state, spec)
+        if isinstance(missing, Need):
+            return Plan(needs=(missing,))
+        return None if missing is None else _unmet(state, missing)
+
+    def _create(self, state: StateT, spec: SpecT, attempt: int) -> Plan:
+        return Plan(actions=self._kind.workload.create(self._kind.launch(state, spec, attempt)))
 
     def _underway(self, state: StateT, spec: SpecT, workload: WorkloadView) -> Plan:
         """Handle a Job that exists and has not ended. The phase is Running while a pod of it trains, else Starting."""
@@ -210,6 +220,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
                 state, workload, running=running, device=accelerator.device_of(spec, workload)
             ),
             **interruption.changes(state, pods, stopped=stopped),
+            **self._kind.describe(workload),
         }
         if fresh:
             changes["trainer_status"] = None  # the progress of the previous attempt does not apply to this one
@@ -274,6 +285,13 @@ def _refused(state: BatchState, refusal: Refusal) -> Plan:
     before = state.job.status.phase
     phase: Phase = before if before in ("Starting", "Retrying") else "Pending"
     return report(state, Transition(phase, "JobRefused", refusal.message, {}), requeue_after=completion.REFUSED_SECONDS)
+
+
+def _unmet(state: BatchState, unmet: Unmet) -> Plan:
+    """Report what an attempt waits for. An event about it wakes the object; the requeue is a safety net."""
+    before = state.job.status.phase
+    phase: Phase = "Retrying" if before == "Retrying" else "Pending"
+    return report(state, Transition(phase, unmet.reason, unmet.message, {}), requeue_after=UNMET_SECONDS)
 
 
 def _running(state: BatchState, workload: WorkloadView, changes: dict[str, Any]) -> Plan:

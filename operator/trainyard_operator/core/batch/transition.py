@@ -53,7 +53,7 @@ def report(
         update={
             "observed_generation": job.generation,
             "phase": transition.phase,
-            "model_name": job.model,
+            "model_name": job.model or None,
             "conditions": [*conditions, *facts],
             "queue_position": None,
             "estimated_duration_seconds": (

@@ -6,14 +6,11 @@ All functions are pure, so tests compare dicts.
 import hashlib
 import json
 
-from pydantic import ValidationError
-
 from trainyard_api import API_VERSION, meta
-from trainyard_api.base import first_problem
 from trainyard_api.modeldeployment import ModelDeploymentSpec, Serving
-from trainyard_api.pod import PodOptions, Resources, SecretRef
+from trainyard_api.pod import PodOptions, Resources
 from trainyard_api.training import Storage
-from trainyard_operator.core.config import OperatorConfig, ServingDefaults, StorageDefaults
+from trainyard_operator.core.config import OperatorConfig, ServingDefaults
 from trainyard_operator.core.naming import serving_name
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
 from trainyard_operator.core.plan import Body
@@ -26,7 +23,7 @@ from trainyard_operator.core.pods import (
     over,
     pod_metadata,
 )
-from trainyard_operator.core.resolve import InvalidSpecError, merge_resources
+from trainyard_operator.core.resolve import InvalidSpecError, merge_resources, storage_of
 
 SERVICE_PORT = 80
 _PORT_NAME = "http"
@@ -136,7 +133,7 @@ def _pod(
     serving: Serving, version: ModelVersionView, pods: dict[str, str], config: OperatorConfig, options: PodOptions
 ) -> Body:
     defaults = config.serving
-    storage = _storage(version, config.storage)
+    storage = storage_of(version, config.storage)
     volumes, mounts = _volumes(version, storage)
     container: Body = {
         "name": meta.SERVER_CONTAINER,
@@ -209,23 +206,6 @@ def _volumes(version: ModelVersionView, storage: Storage) -> tuple[list[Body], l
         volumes.append({"name": "storage-secret", "secret": secret})
         mounts.append({"name": "storage-secret", "mountPath": meta.STORAGE_SECRET_DIR, "readOnly": True})
     return volumes, mounts
-
-
-def _storage(version: ModelVersionView, defaults: StorageDefaults) -> Storage:
-    """Return how to read the artifact. For a version from an earlier release, the defaults apply."""
-    stored = version.spec.get("storage")
-    if stored is None:
-        return Storage(
-            uri=_artifact_uri(version),
-            endpoint=defaults.endpoint or None,
-            region=defaults.region or None,
-            secret_ref=SecretRef(name=defaults.secret_name) if defaults.secret_name else None,
-        )
-    try:
-        return Storage.model_validate(stored, extra="ignore")
-    except ValidationError as error:
-        problem = first_problem(error, "spec", "storage")
-        raise InvalidSpecError(f"ModelVersion {version.name}: {problem}") from error
 
 
 def _artifact_uri(version: ModelVersionView) -> str:

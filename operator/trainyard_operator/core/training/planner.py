@@ -1,6 +1,6 @@
 """The TrainingJob part of the lifecycle that all kinds share that run to completion."""
 
-from typing import Final
+from typing import Any, Final
 
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_operator.core.batch import accelerator, attempts, deadlines
@@ -28,7 +28,11 @@ class Training:
         """End a job whose version exists already."""
         return restored.trained_before(state, spec)
 
-    def missing_fact(self, state: TrainingState, spec: TrainingJobSpec) -> Need | None:
+    def check(self, state: TrainingState, spec: TrainingJobSpec) -> None:
+        """Render an attempt without its champion."""
+        self.launch(state, spec, 1)
+
+    def missing(self, state: TrainingState, spec: TrainingJobSpec) -> Need | None:
         """Request the champion if the trainer compares something with it."""
         asks = champion_ref.is_wanted(spec) and state.model_objects is None
         return Need(Fact.MODEL_OBJECTS, state.job.model) if asks else None
@@ -48,6 +52,10 @@ class Training:
             fallback=bool(accelerator.fallback_of(status)),
             champion=champion_ref.champion_of(state.model_objects) if state.model_objects is not None else None,
         )
+
+    def describe(self, workload: WorkloadView) -> dict[str, Any]:  # noqa: ARG002 - the protocol's
+        """Return nothing: the status describes the version when the training has ended."""
+        return {}
 
     def start_hint(self, spec: TrainingJobSpec) -> str:
         """Return a hint about a ConfigMap that must exist. The kubelet waits for a missing one without a message."""

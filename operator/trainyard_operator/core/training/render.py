@@ -9,6 +9,7 @@ from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.version_object import version_object
 from trainyard_api.wire import ChampionRef, TrainingResult
+from trainyard_operator.core.batch.pod import options_of
 from trainyard_operator.core.batch.workload import Launch
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import attempt_job_name
@@ -17,7 +18,7 @@ from trainyard_operator.core.plan import Body
 from trainyard_operator.core.pods import labels_of, pod_metadata
 from trainyard_operator.core.resolve import trainer_config
 from trainyard_operator.core.training.render_container import is_container, without_identity
-from trainyard_operator.core.training.render_pod import attempt_pod, options_of
+from trainyard_operator.core.training.render_pod import attempt_pod
 from trainyard_operator.core.training.saved import job_digest
 
 
@@ -59,7 +60,7 @@ def launch(
             "spec": attempt_pod(job, spec, settings, config, out_of_memory),
         },
         containers=meta.CONTAINERS if is_container(spec) else (meta.CONTAINER,),
-        pods=spec.shards,
+        pods=spec.pods,
         limit=limit,
     )
 

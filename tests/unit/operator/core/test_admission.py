@@ -268,8 +268,8 @@ def test_the_queue_follows_the_plain_rule_and_notifies_affected_jobs(
         before = {uid: queue.decision(uid) for uid in present}
         if isinstance(change, AdmissionRequest):
             uid = change.uid
-            queue.put(replace(change, model=present[uid].model) if uid in present else change)
-            present[uid] = replace(change, model=present[uid].model) if uid in present else change
+            queue.put(replace(change, exclusive_name=present[uid].exclusive_name) if uid in present else change)
+            present[uid] = replace(change, exclusive_name=present[uid].exclusive_name) if uid in present else change
         else:
             uid = f"uid-{change[1]}-{change[0]}"
             queue.drop(uid)
@@ -307,7 +307,7 @@ def test_positions_follow_the_order_of_waiting_requests(limits: Admission, sever
             waiting = sorted(
                 other.order
                 for other in present.values()
-                if not other.holds and (other.namespace, other.model)[: len(scope)] == scope
+                if not other.holds and (other.namespace, other.exclusive_name)[: len(scope)] == scope
             )
             assert decision.position == shown_position(1 + waiting.index(each.order))
 

@@ -103,8 +103,11 @@ class Echoing:
     def is_done_already(self, state: BatchState, spec: EchoSpec) -> Plan | None:  # noqa: ARG002
         return None
 
-    def missing_fact(self, state: BatchState, spec: EchoSpec) -> Need | None:  # noqa: ARG002
-        return None
+    def check(self, state: BatchState, spec: EchoSpec) -> None:
+        pass
+
+    def missing(self, state: BatchState, spec: EchoSpec) -> None:
+        pass
 
     def launch(self, state: BatchState, spec: EchoSpec, attempt: int) -> Launch:
         job = state.job
@@ -120,6 +123,9 @@ class Echoing:
             template={"metadata": {"labels": labels}, "spec": {"containers": [container], "restartPolicy": "Never"}},
             containers=(meta.CONTAINER,),
         )
+
+    def describe(self, workload: WorkloadView) -> dict[str, Any]:  # noqa: ARG002
+        return {}
 
     def start_hint(self, spec: EchoSpec) -> str:  # noqa: ARG002
         return ""

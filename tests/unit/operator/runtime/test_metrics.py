@@ -268,6 +268,8 @@ def test_every_metric_is_documented() -> None:
     store.apply("ModelVersion", rated)
     store.apply("TrainingJob", job_waiting("a", 4, "Queued", "ModelLocked"))
     store.apply("TrainingJob", with_status(body("b", 5, {}), phase="Failed"))
+    store.apply("PredictionJob", job_waiting("c", 6, "Queued", "NamespaceLimit"))
+    store.apply("PredictionJob", with_status(body("d", 7, {}), phase="Failed"))
     families = {family.name for family in survey.families(KINDS)}
     labels = {name: {label for label, _ in labels} for name, labels in scrape(store) if name in families}
     assert {name: rows[name] for name in labels} == labels

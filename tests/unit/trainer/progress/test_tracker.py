@@ -42,8 +42,13 @@ def lines(stream: io.StringIO) -> list[dict[str, object]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_the_stages_cover_the_whole_without_gaps() -> None:
-    bounds = [(stage.start, stage.end) for stage in Stage]
+TRAINING = (Stage.LOAD, Stage.PREPROCESS, Stage.TRAIN, Stage.EVALUATE, Stage.REGISTER)
+PREDICTION = (Stage.LOAD, Stage.PREPROCESS, Stage.PREDICT)
+
+
+@pytest.mark.parametrize("stages", [TRAINING, PREDICTION])
+def test_the_stages_cover_the_whole_without_gaps(stages: tuple[Stage, ...]) -> None:
+    bounds = [(stage.start, stage.end) for stage in stages]
     assert bounds[0][0] == 0
     assert bounds[-1][1] == 100
     assert all(before[1] == after[0] for before, after in itertools.pairwise(bounds))

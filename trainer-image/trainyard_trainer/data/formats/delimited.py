@@ -33,6 +33,10 @@ _MISSING: Final[list[str]] = pyarrow.csv.ConvertOptions().null_values
 
 _FIELD_ENDS: Final = re.compile(rb'[,;\t|"\r\n]+')
 
+_LEADING_ZERO: Final = r"^[+-]?0\d"
+_NUMBER: Final = r"^[+-]?(\d{{1,15}}|\d*{decimal}\d+)([eE][+-]\d+)?$"
+"""A number that has no more digits than a float keeps. Without its sign, an exponent can be a part of a name: 12e3."""
+
 _MAX_DICTIONARY: Final = 10_000
 """Text columns with more distinct values in a block are not dictionary-encoded."""
 
@@ -206,7 +210,7 @@ def _arrow_csv(
     content: IO[bytes] | io.RawIOBase, text: _Text, missing: list[str], *, feeds_in_fields: bool
 ) -> pa.Table:
     dialect, kind = text.dialect, pa.dictionary(pa.int32(), pa.string())
-    as_text = (*text.wanted.texts, *dialect.texts)
+    as_text = (*text.wanted.texts, *text.wanted.exact, *dialect.texts)
     table = pyarrow.csv.read_csv(
         content,
         read_options=pyarrow.csv.ReadOptions(
@@ -228,7 +232,32 @@ def _arrow_csv(
         ),
         memory_pool=memory_pool(),
     )
-    return _without_empty_texts(table)
+    table = _without_empty_texts(table)
+    for name in text.wanted.exact:
+        if name in table.column_names and name not in dialect.texts:
+            index = table.column_names.index(name)
+            table = table.set_column(index, name, _exactly(table.column(index), dialect.decimal))
+    return table
+
+
+def _exactly(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
+    """Return text as numbers, booleans or times, if no value changes: ``007``, ``12e3`` and long digits stay text."""
+    plain = _decoded(column)
+    distinct = pyarrow.compute.unique(plain).drop_null()
+    if not len(distinct) or pyarrow.compute.any(pyarrow.compute.match_substring_regex(distinct, _LEADING_ZERO)).as_py():
+        return column
+    number = _NUMBER.format(decimal=re.escape(decimal))
+    if pyarrow.compute.all(pyarrow.compute.match_substring_regex(distinct, number)).as_py():
+        plain = pyarrow.compute.replace_substring(plain, decimal, ".")
+        kinds = [pa.int64(), pa.float64()]
+    else:
+        kinds = [pa.bool_(), pa.timestamp("s"), pa.timestamp("us"), pa.timestamp("us", "UTC")]
+    for kind in kinds:
+        try:
+            return plain.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    return column
 
 
 def _without_empty_texts(table: pa.Table) -> pa.Table:

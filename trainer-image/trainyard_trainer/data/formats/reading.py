@@ -84,9 +84,9 @@ def read(source: Source, wanted: Wanted, layout: FormatName = "Auto", options: C
     notations = {part.notation for part in parts}
     del parts  # release the parts before the conversion, to keep only one copy
     if table.num_rows == 0:
-        raise DataError(f"{source.uri}: the table has columns but no rows; training needs rows")
+        raise DataError(f"{source.uri}: the table has columns but no rows; give a table with rows")
     notation = notations.pop() if len(notations) == 1 else UNKNOWN
-    return Read(to_frame(table, wanted.texts), notes, rows, findings, notation)
+    return Read(to_frame(table, wanted.texts, wanted.exact), notes, rows, findings, notation)
 
 
 def _findings(parts: Sequence["Part"]) -> tuple[Finding, ...]:
@@ -115,12 +115,17 @@ def _has_other_format(file: File, layout: FormatName) -> bool:
         return False  # nothing to hash: the reader raises the same error
 
 
-def to_frame(table: pa.Table, texts: Sequence[str] = ()) -> pd.DataFrame:
+def to_frame(table: pa.Table, texts: Sequence[str] = (), exact: Sequence[str] = ()) -> pd.DataFrame:
     """Return a table as a pandas frame. ``table`` cannot be used afterwards.
 
     Metadata of pandas, such as the index or nullable types, is ignored. In ``texts``, integers with missing values stay
-    integers: 101, not 101.0.
+    integers: 101, not 101.0. In ``exact``, they also keep their type.
     """
+    whole = {
+        field.name: table.column(index).cast(pa.int64()).to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        for index, field in enumerate(table.schema)
+        if field.name in exact and table.column(index).null_count and _fits_int64(field.type)
+    }
     for index, field in enumerate(table.schema):
         column = _as_plain(table.column(index), is_text=field.name in texts)
         if column.type != field.type:
@@ -129,7 +134,11 @@ def to_frame(table: pa.Table, texts: Sequence[str] = ()) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas(
         split_blocks=True, self_destruct=True, date_as_object=False, ignore_metadata=True
     )
-    return frame
+    return frame.assign(**whole) if whole else frame
+
+
+def _fits_int64(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) and not pa.types.is_uint64(kind)
 
 
 def _as_plain(column: pa.ChunkedArray, *, is_text: bool) -> pa.ChunkedArray:

@@ -41,7 +41,7 @@ def prepare_rows(table: Table, spec: TrainingJobSpec, *, keep_rows: bool = False
     """
     data = spec.data
     findings: list[Finding] = list(table.findings)
-    frame, joined = _with_covariates(table, data, findings)
+    frame, joined = with_covariates(table, data, findings)
     target, classes, present = _target(frame[data.target], spec, table.notation, findings)
     if not present.all():
         frame, target = frame[present], target[present]
@@ -158,7 +158,7 @@ def _of_holdout(parts: Parts, target: npt.NDArray[np.float64], classes: tuple[st
     return found
 
 
-def _with_covariates(table: Table, data: Data, findings: list[Finding]) -> tuple[pd.DataFrame, list[str]]:
+def with_covariates(table: Table, data: Data, findings: list[Finding]) -> tuple[pd.DataFrame, list[str]]:
     """Return the table with its covariates, and their names. Raises DataError if a name exists already."""
     if not table.covariates or not data.time:
         return table.frame, []

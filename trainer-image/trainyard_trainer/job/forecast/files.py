@@ -28,27 +28,25 @@ class Origin:
     run: str
 
 
-class ForecastWriter:
-    """Context manager that writes both files, part by part."""
+class ForecastRows:
+    """The columns of a forecast, and its rows as a table."""
 
-    def __init__(self, folder: Path, clock: Clock, *, days: bool, predictions: list[str], origin: Origin) -> None:
-        """Create the writer.
+    def __init__(self, clock: Clock, predictions: list[str], origin: Origin) -> None:
+        """Create the description of a forecast.
 
         Parameters
         ----------
         clock
             The clock of the times.
-        days
-            Whether all times are at midnight. If so, the CSV file has dates.
         predictions
             The names of the numeric columns.
         origin
             The values of the last columns of each row.
         """
-        self._clock, self._days, self._origin = clock, days, origin
+        self._clock, self._origin = clock, origin
         zone = clock.zone if clock.zone is not None and not clock.wall else None
         instant = pa.timestamp("us", zone)
-        self._schema = pa.schema(
+        self.schema = pa.schema(
             [
                 (SERIES, pa.string()),
                 (TIME, instant),
@@ -60,21 +58,9 @@ class ForecastWriter:
                 (RUN, pa.string()),
             ]
         )
-        self._table = pq.ParquetWriter(folder / FORECAST, self._schema, compression="zstd")
-        self._text = (folder / FORECAST_TEXT).open("w", encoding="utf-8", newline="")
-        self._text.write(",".join(self._schema.names) + "\n")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._table.close()
-        self._text.close()
-
-    def add(self, names: tuple[str, ...], ends: Times, times: Times, predictions: pd.DataFrame) -> None:
-        """Write some series.
+    def frame(self, names: tuple[str, ...], ends: Times, times: Times, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of some series.
 
         ``ends`` has shape (series,), ``times`` (series, steps), and ``predictions`` one row for each time.
         """
@@ -90,8 +76,40 @@ class ForecastWriter:
             VERSION: np.full(len(codes), self._origin.version),
             RUN: np.full(len(codes), self._origin.run, dtype=object),
         }
-        frame = pd.DataFrame(columns, copy=False)
-        self._table.write_table(pa.Table.from_pandas(frame, self._schema, preserve_index=False))
+        return pd.DataFrame(columns, copy=False)
+
+    def table(self, frame: pd.DataFrame) -> pa.Table:
+        """Return rows with the types of the schema."""
+        return pa.Table.from_pandas(frame, self.schema, preserve_index=False)
+
+
+class ForecastWriter:
+    """Context manager that writes both files, part by part."""
+
+    def __init__(self, folder: Path, clock: Clock, *, days: bool, predictions: list[str], origin: Origin) -> None:
+        """Create the writer. If ``days``, all times are at midnight, and the CSV file has dates.
+
+        For the other parameters, see :class:`ForecastRows`.
+        """
+        self._days = days
+        self._rows = ForecastRows(clock, predictions, origin)
+        self._table = pq.ParquetWriter(folder / FORECAST, self._rows.schema, compression="zstd")
+        self._text = (folder / FORECAST_TEXT).open("w", encoding="utf-8", newline="")
+        self._text.write(",".join(self._rows.schema.names) + "\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._table.close()
+        self._text.close()
+
+    def add(self, names: tuple[str, ...], ends: Times, times: Times, predictions: pd.DataFrame) -> None:
+        """Write some series: see :meth:`ForecastRows.frame`."""
+        frame = self._rows.frame(names, ends, times, predictions)
+        self._table.write_table(self._rows.table(frame))
         texts = frame.assign(**{name: self._texts(frame[name]) for name in (TIME, AS_OF)})
         texts.to_csv(self._text, index=False, header=False, lineterminator="\n")
 

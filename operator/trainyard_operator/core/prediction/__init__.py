@@ -1,0 +1,1 @@
+"""Decisions about PredictionJobs: the version that predicts, the pod, and the result."""
