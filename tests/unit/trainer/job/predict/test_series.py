@@ -169,6 +169,15 @@ def test_day_first_dates_with_slashes_are_read_as_in_the_training(tmp_path: Path
     assert set(predict(trained, new).frame()["as_of"]) == {pd.Timestamp("2026-05-12")}
 
 
+def test_times_in_another_form_than_in_the_training(tmp_path: Path) -> None:
+    old = table(tmp_path, sales("2026-01-01", 120, form="%d.%m.%Y"), "old.csv")
+    trained = train(tmp_path / "pod", old, **SPEC)
+    frame = sales("2026-01-01", 130)
+    frame.assign(day=pd.to_datetime(frame["day"])).to_parquet(tmp_path / "new.parquet")
+    for uid, data in (("text", table(tmp_path, frame)), ("parquet", tmp_path / "new.parquet")):
+        assert set(predict(trained, data, uid=uid).frame()["as_of"]) == {pd.Timestamp("2026-05-10")}
+
+
 def test_times_of_a_zone(tmp_path: Path) -> None:
     hours = pd.date_range("2026-03-01", periods=24 * 27, freq="h", tz="Europe/Paris")
     sold = 20 + hours.hour + np.random.default_rng(1).normal(0, 1, len(hours))
@@ -182,7 +191,8 @@ def test_times_of_a_zone(tmp_path: Path) -> None:
     assert found["time"].tolist() == [hours[-1] + pd.Timedelta(hours=step) for step in (1, 2, 3, 4)]
     result = outcome.result.predictions
     assert result is not None
-    assert result.as_of == hours[-1].tz_convert("UTC").strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert result.as_of == hours[-1].tz_convert("UTC").strftime("%Y-%m-%dT%H:%M:%SZ") == "2026-03-27T22:00:00Z"
+    assert outcome.written[0].parent.name == "as_of_date=2026-03-27T220000Z"
 
 
 def test_one_series_without_a_name(tmp_path: Path) -> None:
