@@ -1,4 +1,4 @@
-"""PredictionJob: a version of a model is applied to data once, and the result is written to a table."""
+"""PredictionJob: a version of a model is applied to data once, and the result is written to files or to a table."""
 
 from typing import Annotated, Literal
 
@@ -53,12 +53,13 @@ class PredictionModel(ApiModel):
 
 
 class PredictionData(Source):
-    """The rows to predict. For a forecast, the observations up to now. The version knows the roles of the columns, so
-    the table needs the columns of the training.
+    """The rows to predict. For a forecast, the observations up to now. The version knows the roles of the columns. The
+    table needs the columns that the model reads.
     """
 
     covariates: Annotated[list[Covariate], Field(max_length=16)] | None = None
-    """For a forecast, the covariate tables, with the names of the training. Default: those of the training."""
+    """Covariate tables, with the names of the training. They replace those of the training. Default: those of the
+    training."""
     keep: Columns | None = None
     """Columns to copy from the data to the predictions, such as the key of a row. Not for a forecast, which has series
     and time."""
@@ -125,7 +126,7 @@ class Output(ApiModel):
     """Where the predictions are written: to files or to a table."""
 
     files: FileOutput | None = None
-    """Files in a bucket or on a claim. They are complete when the object _SUCCESS is next to them."""
+    """Files in a bucket or on a claim. Each run is one file. The object _runs/<uid>.json completes it."""
     sql: SqlOutput | None = None
     """A table of a PostgreSQL database, instead of files."""
 
@@ -153,7 +154,7 @@ class PredictionJobSpec(BatchSpec):
     output: Output
     """Where the predictions are written."""
     image: Annotated[str, Field(max_length=512)] | None = None
-    """Image of the trainer. Default: the image that the chart sets."""
+    """Image of the trainer. Default: the image that the chart sets for the framework of the version."""
 
 
 class PredictionResult(ApiModel):
@@ -161,6 +162,8 @@ class PredictionResult(ApiModel):
 
     rows: Count
     """Number of rows."""
+    version: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
+    """Number of the version that predicted the rows."""
     series: Count | None = None
     """For a forecast, the number of series."""
     left_out: Count | None = None

@@ -27,7 +27,8 @@ def framework_of(manifest: Manifest) -> Framework:
     """
     if manifest.framework not in get_args(FrameworkName) or manifest.framework in OWN_CODE:
         raise Unsupported(
-            f"this image cannot load models of framework {manifest.framework}; use an image that supports it"
+            f"this image cannot load models of framework {manifest.framework}: only the code that trained such a model "
+            "can; run it with your own image"
         )
     framework = framework_named(cast("FrameworkName", manifest.framework), forecast=manifest.task == "Forecast")
     if framework.format not in manifest.formats:

@@ -42,7 +42,7 @@ def enter(job: Job, stage: Stage, message: str) -> None:
     """
     if job.stop():
         raise Interrupted(
-            f"stopped by a signal in stage {job.tracker.stage.label}; nothing was registered, the next "
-            "attempt continues from the finished work"
+            f"stopped by a signal in stage {job.tracker.stage.label}; nothing was registered or written, "
+            "the next attempt continues from the finished work"
         )
     job.tracker.begin(stage, message)

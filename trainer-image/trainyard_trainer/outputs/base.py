@@ -9,6 +9,9 @@ import pyarrow as pa
 RUN: Final = "run"
 """The column with the uid of the run. Every schema has it."""
 
+VERSION: Final = "version"
+"""The column with the number of the version that predicted."""
+
 AS_OF: Final = "as_of"
 SERIES: Final = "series"
 """Columns of a forecast: the newest observation of a series, and its name."""
@@ -40,6 +43,8 @@ class Written:
     as_of: str | None = None
     series: int | None = None
     left_out: int | None = None
+    version: int | None = None
+    """The version that predicted the rows. It can differ from that of a later attempt, which finds the rows."""
 
 
 @dataclass(frozen=True)

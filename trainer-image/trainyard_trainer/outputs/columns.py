@@ -50,5 +50,8 @@ def value_type(field: pa.Field) -> pa.DataType:
         or pa.types.is_large_binary(kind)
         or pa.types.is_fixed_size_binary(kind)
     ):
-        raise Unsupported(f"the column {field.name!r} of the predictions has the type {kind}, which cannot be written")
+        raise Unsupported(
+            f"the column {field.name!r} of the predictions has the type {kind}, which cannot be written; leave it out "
+            "of spec.data.keep"
+        )
     return kind

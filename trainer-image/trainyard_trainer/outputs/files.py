@@ -180,7 +180,8 @@ class FileOutput:
         found = self._store.size(key)
         if found != size:
             raise UpstreamUnavailable(
-                f"{self._store.address(key)} has {found} bytes after writing {size}: the storage lost data"
+                f"{self._store.address(key)} has {found} bytes after writing {size}: the storage lost data; the next "
+                "attempt writes it again"
             )
 
     def _commit(self, run: Run, manifest: RunManifest, file: Path) -> RunManifest:
@@ -218,6 +219,7 @@ class FileOutput:
             manifest.as_of,
             manifest.series,
             manifest.left_out,
+            manifest.version,
         )
 
 

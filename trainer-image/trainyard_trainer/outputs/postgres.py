@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 
 from trainyard_trainer.data.sources.database import POSTGRES, Database, backend_of
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
-from trainyard_trainer.outputs.base import AS_OF, RUN, SERIES, Facts, Run, Written
+from trainyard_trainer.outputs.base import AS_OF, RUN, SERIES, VERSION, Facts, Run, Written
 from trainyard_trainer.outputs.columns import pieces
 from trainyard_trainer.outputs.sql_errors import read_only, translate
 from trainyard_trainer.outputs.tables import (
@@ -135,7 +135,7 @@ class SqlOutput:
                 if earlier is not None:
                     return earlier
             connection.commit()
-        return Written(rows, self._table, facts.as_of, facts.series, facts.left_out)
+        return Written(rows, self._table, facts.as_of, facts.series, facts.left_out, run.version)
 
     def _name(self) -> TableName:
         return TableName(self._table)
@@ -288,11 +288,12 @@ class SqlOutput:
         as_of = sql.SQL("max({})").format(sql.Identifier(AS_OF)) if is_time else sql.SQL("NULL")
         has_series = is_time and SERIES in table.columns
         series = sql.SQL("count(DISTINCT {})").format(sql.Identifier(SERIES)) if has_series else sql.SQL("NULL")
+        version = sql.SQL("max({})").format(sql.Identifier(VERSION)) if VERSION in table.columns else sql.SQL("NULL")
         row = connection.execute(
-            sql.SQL("SELECT count(*), {}, {} {}").format(as_of, series, where), [run.uid]
+            sql.SQL("SELECT count(*), {}, {}, {} {}").format(as_of, series, version, where), [run.uid]
         ).fetchone()
-        count, newest, names = row or (0, None, None)
-        return Written(count, self._table, _rfc3339(newest), names)
+        count, newest, names, number = row or (0, None, None, None)
+        return Written(count, self._table, _rfc3339(newest), names, version=None if number is None else int(number))
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:

@@ -118,7 +118,9 @@ class Table:
     def check_kind(self) -> None:
         """Raise ConfigError unless this is a table, partitioned or not, with a column for the run."""
         if self.kind not in {"r", "p"}:
-            raise ConfigError(f"output.sql.table: {self.full_name} is not a table; name a table that can be written")
+            raise ConfigError(
+                f"output.sql.table: {self.full_name} is a view, a foreign table or the like; name a table"
+            )
         if RUN not in self.columns:
             raise self._missing(RUN, "text")
 
@@ -167,7 +169,7 @@ class Table:
             if not _true(connection, allowed, [self.oid, right]):
                 raise NotPermitted(
                     f"output.sql.table: the role of the URL may not {right} on {self.full_name}; run "
-                    f"GRANT {', '.join(_RIGHTS[mode])} ON {self.full_name} TO the role"
+                    f"GRANT {', '.join(_RIGHTS[mode])} ON {self.full_name} TO that role"
                 )
 
     def _missing(self, name: str, kind: str) -> ConfigError:
@@ -199,7 +201,8 @@ def check_staging(connection: psycopg.Connection[Any]) -> None:
     """Raise NotPermitted if the role may not create temporary tables."""
     if not _true(connection, "SELECT has_database_privilege(current_database(), 'TEMPORARY')", []):
         raise NotPermitted(
-            "output.sql: the role of the URL may not create temporary tables; run GRANT TEMPORARY ON DATABASE to it"
+            "output.sql: the role of the URL may not create temporary tables; run GRANT TEMPORARY ON DATABASE with the "
+            "name of the database and of the role"
         )
 
 
@@ -235,7 +238,10 @@ def identifiers(names: Sequence[str]) -> sql.Composed:
 def check_length(name: str, field: str) -> None:
     """Raise ConfigError if PostgreSQL would truncate a name."""
     if len(name.encode()) > _NAME_BYTES:
-        raise ConfigError(f"{field}: the name {name!r} has more than {_NAME_BYTES} bytes, the limit of PostgreSQL")
+        raise ConfigError(
+            f"{field}: the name {name!r} has more than {_NAME_BYTES} bytes, the limit of PostgreSQL; use a shorter "
+            "name, or write files"
+        )
 
 
 def column_type(field: pa.Field) -> Any:

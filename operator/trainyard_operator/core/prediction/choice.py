@@ -11,6 +11,7 @@ from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.prediction.state import PredictionState
 
 DEPLOYMENT_MISSING = "DeploymentMissing"
+DEPLOYMENT_UNREADABLE = "DeploymentUnreadable"
 NO_ACTIVE_VERSION = "NoActiveVersion"
 VERSION_MISSING = "VersionMissing"
 NO_VALIDATED_VERSION = "NoValidatedVersion"
@@ -27,21 +28,31 @@ def choose(state: PredictionState, spec: PredictionJobSpec) -> ModelVersionView 
     known = _usable(state.model_objects.versions)
     if asked.version is not None:
         view = known.get(asked.version)
-        message = f"version {asked.version} of model {model} (spec.model) does not exist in this namespace"
+        message = (
+            f"version {asked.version} of model {model} (spec.model) does not exist in this namespace; import it, or "
+            "create a PredictionJob with another version"
+        )
         return view if view is not None else Unmet(VERSION_MISSING, message)
     newest = max((number for number, view in known.items() if view.status.phase == "Validated"), default=None)
     if newest is None:
-        return Unmet(NO_VALIDATED_VERSION, f"model {model} (spec.model) has no Validated version in this namespace yet")
+        message = (
+            f"model {model} (spec.model) has no Validated version in this namespace yet; train one, or create a "
+            "PredictionJob with spec.model.version"
+        )
+        return Unmet(NO_VALIDATED_VERSION, message)
     return known[newest]
 
 
 def _active(state: PredictionState, name: str) -> ModelVersionView | Unmet | Need:
     deployment = state.deployment
     if deployment is None or deployment.deleting:
-        message = f"ModelDeployment {name} (spec.model.deployment) does not exist in this namespace"
+        message = f"ModelDeployment {name} (spec.model.deployment) does not exist in this namespace; create it"
         return Unmet(DEPLOYMENT_MISSING, message)
     number = deployment.status.active_version
-    if deployment.unreadable or number is None:
+    if deployment.unreadable:
+        message = f"this release cannot read the status of ModelDeployment {name}: {deployment.unreadable}"
+        return Unmet(DEPLOYMENT_UNREADABLE, message)
+    if number is None:
         return Unmet(NO_ACTIVE_VERSION, f"ModelDeployment {name} (spec.model.deployment) has no active version yet")
     if state.model_objects is None:
         return Need(Fact.MODEL_OBJECTS, deployment.model)

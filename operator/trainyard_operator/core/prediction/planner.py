@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from trainyard_api import meta
 from trainyard_api.base import first_problem
-from trainyard_api.predictionjob import PredictionJobSpec
+from trainyard_api.predictionjob import PredictionJobSpec, PredictionResult
 from trainyard_operator.core.batch import accelerator, attempts, completion, deadlines, outcome
 from trainyard_operator.core.batch.kind import News, Unmet
 from trainyard_operator.core.batch.planner import BatchPlanner
@@ -78,7 +78,10 @@ class Prediction:
             return completion.after_failure(state, spec, workload.attempt, workload, result)
         found = result.predictions
         if found is None:
-            message = f"the pod made a {result.made}, not predictions: use the operator's own image"
+            message = (
+                f"the pod made a {result.made}, not predictions: remove spec.image, or set it to the trainer image of "
+                "this release"
+            )
             return completion.failed(state, workload.attempt, workload, outcome.result_missing(workload, message))
         return completion.succeeded(
             state,
@@ -86,13 +89,18 @@ class Prediction:
             workload,
             result,
             f"wrote {found.rows} rows to {found.output}",
-            {**self.describe(workload), "result": found},
+            {**self.describe(workload), **_version_of(found), "result": found},
             stage="predict",
         )
 
     def follow(self, state: PredictionState) -> Need | News | None:  # noqa: ARG002 - the protocol's
         """Return ``None``: written predictions never change."""
         return None
+
+
+def _version_of(found: PredictionResult) -> dict[str, Any]:
+    """Return the version of the rows. An earlier attempt with another version may have written them."""
+    return {} if found.version is None else {"version": found.version}
 
 
 PREDICTION: Final = Prediction()

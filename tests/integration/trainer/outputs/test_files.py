@@ -49,7 +49,7 @@ def test_a_process_that_is_killed_at_any_call(
         again.check()
         written = again.finished(RUN) or again.write(RUN, SCHEMA, forecasts(RUN, facts), facts, go_on)
         partition = f"as_of_date={partition_value(valid.as_of)}"
-        assert written == Written(ROWS, f"s3://{BUCKET}/{prefix}/{partition}", valid.as_of, 3, 1)
+        assert written == Written(ROWS, f"s3://{BUCKET}/{prefix}/{partition}", valid.as_of, 3, 1, RUN.version)
         assert keys_of(store) == ([f"{partition}/nightly-0b4e.parquet"], ["_runs/0b4e.json"]), at
         body = store.get(f"{partition}/nightly-0b4e.parquet") or b""
         assert json.loads(store.get("_runs/0b4e.json") or b"")["sha256"] == sha256_of(body)

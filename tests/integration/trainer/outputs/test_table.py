@@ -42,8 +42,8 @@ def test_the_first_run_creates_the_table(
     one = output(mode, keys)
     one.check()
     assert one.finished(RUN) is None
-    assert one.write(RUN, SCHEMA, forecasts(), FACTS, go_on) == Written(ROWS, table, FACTS.as_of, 3, 1)
-    assert one.finished(RUN) == Written(ROWS, table, FACTS.as_of, 3)
+    assert one.write(RUN, SCHEMA, forecasts(), FACTS, go_on) == Written(ROWS, table, FACTS.as_of, 3, 1, RUN.version)
+    assert one.finished(RUN) == Written(ROWS, table, FACTS.as_of, 3, version=RUN.version)
     assert one.write(RUN, SCHEMA, iter(()), FACTS, go_on).rows == ROWS
     assert rows_of(database, table) == expected((RUN, FACTS))
     columns = query(

@@ -185,7 +185,7 @@ def test_tables_that_cannot_be_created(
 
 def test_a_table_in_a_schema(database: DatabaseServer, output: Output) -> None:
     query(database, 'CREATE SCHEMA "The shop"')
-    assert complete(output(name="The shop.sales")) == Written(ROWS, "The shop.sales", FACTS.as_of, 3, 1)
+    assert complete(output(name="The shop.sales")) == Written(ROWS, "The shop.sales", FACTS.as_of, 3, 1, RUN.version)
     assert query(database, 'SELECT count(*) FROM "The shop".sales') == [(ROWS,)]
 
 

@@ -1,6 +1,7 @@
 """Which version a PredictionJob uses, and the pod that predicts."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,6 +106,15 @@ def test_it_waits_for_its_deployment() -> None:
     unmet = chosen(without)
     assert isinstance(unmet, Unmet)
     assert unmet.reason == choice.DEPLOYMENT_MISSING
+
+
+def test_a_deployment_that_this_release_cannot_read_is_named() -> None:
+    found = state({"deployment": "shop"}, version(1), active=1)
+    assert found.deployment is not None
+    strange = replace(found.deployment, unreadable="status.phase: no such phase")
+    unmet = chosen(replace(found, deployment=strange))
+    assert isinstance(unmet, Unmet)
+    assert (unmet.reason, "status.phase" in unmet.message) == (choice.DEPLOYMENT_UNREADABLE, True)
 
 
 def test_the_versions_are_read_only_for_a_start() -> None:

@@ -179,6 +179,22 @@ def test_a_retry_predicts_with_the_version_that_is_active_then() -> None:
     assert "nightly-p2" in world.cluster.of(JOBS)
 
 
+def test_the_status_names_the_version_of_the_rows() -> None:
+    """An attempt with version 3 wrote the rows and lost its result. The next one, with version 2, finds them."""
+    world = serving(3)
+    world.publish(2)
+    world.predict(retry={"maxAttempts": 2, "initialSeconds": 60})
+    world.settle()
+    world.end("nightly-p1", 1, "")
+    world.settle()
+    world.activate(2)
+    world.later(61)
+    assert world.status()["version"] == 2
+    world.end("nightly-p2", 0, written(version=3))
+    world.settle()
+    assert (world.status()["phase"], world.status()["version"]) == ("Succeeded", 3)
+
+
 def test_bad_data_is_final() -> None:
     world = serving()
     world.predict()

@@ -52,7 +52,7 @@ def test_a_run_is_one_file_one_manifest_and_a_marker(store: FolderStore, tmp_pat
     one.check()
     assert one.finished(RUN) is None
     written = one.write(RUN, SCHEMA, forecasts(), FACTS, go_on)
-    expected = Written(ROWS, "pvc://shop/predictions/as_of_date=2026-11-30", FACTS.as_of, 3, 1)
+    expected = Written(ROWS, "pvc://shop/predictions/as_of_date=2026-11-30", FACTS.as_of, 3, 1, RUN.version)
     assert (written, one.finished(RUN)) == (expected, expected)
     assert keys_of(store) == ([DATA], ["_runs/0b4e.json"])
     assert store.get("as_of_date=2026-11-30/_SUCCESS") == b""
@@ -164,7 +164,7 @@ def test_no_rows(store: FolderStore, tmp_path: Path, form: Format) -> None:
     path = tmp_path / "store" / data[0]
     frame = pd.read_parquet(path) if form == "Parquet" else pd.read_csv(path)
     assert list(frame.columns) == SCHEMA.names
-    assert one.finished(RUN) == Written(0, store.address(data[0].split("/")[0]))
+    assert one.finished(RUN) == Written(0, store.address(data[0].split("/")[0]), version=RUN.version)
 
 
 def test_csv_is_read_back_by_any_reader(store: FolderStore, tmp_path: Path) -> None:

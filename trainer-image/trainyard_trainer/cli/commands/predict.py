@@ -16,7 +16,7 @@ from trainyard_trainer.artifacts.opening import open_store
 from trainyard_trainer.artifacts.versions import newest_record, read_record
 from trainyard_trainer.cli.local import local_environment, read_prediction_file
 from trainyard_trainer.environment import Environment
-from trainyard_trainer.errors import InputMissing
+from trainyard_trainer.errors import ConfigError, InputMissing
 from trainyard_trainer.job.predict.work import PredictionWork
 from trainyard_trainer.job.run import run_job
 from trainyard_trainer.progress.log import log_as_json
@@ -52,7 +52,11 @@ def _config(file: Path, models: str, output: Path, env: Environment) -> Predicti
     # Not validated: ``file://`` is for local runs only.
     storage = Storage.model_construct(uri=address, checksum_mode="WhenRequired")
     asked = document.spec.model
-    keys = ModelKeys(document.metadata.namespace, asked.name or asked.deployment or "")
+    if asked.name is None:
+        raise ConfigError(
+            f"{file}: spec.model.deployment needs a cluster; set spec.model.name to the name of the model"
+        )
+    keys = ModelKeys(document.metadata.namespace, asked.name)
     store = open_store(storage, env)
     record = newest_record(store, keys) if asked.version is None else read_record(store, keys, asked.version)
     if record is None:

@@ -51,7 +51,10 @@ def forecast_series(job: Job, opened: Opened, predictor: Predictor) -> Predictio
     dataset = observed.part(lambda name: name not in refreshed.left_out)
     if not dataset.series:
         name, why = next(iter(refreshed.left_out.items()))
-        raise DataError(f"{observed.origin.uri}: the model can forecast none of the series; {name!r}: {why}")
+        raise DataError(
+            f"{observed.origin.uri}: the model can forecast none of the series; train a new version, or give data "
+            f"of its series; {name!r}: {why}"
+        )
     left_out = observed.series_total - len(dataset.series)
     names = [PREDICTION, *quantile_columns(levels_of(job.config.spec))]
     origin = Origin(opened.config.model_name, opened.config.version, opened.config.uid)

@@ -94,7 +94,10 @@ def _as_trained(column: pd.Series, known: Column, notation: Notation, uri: str, 
     if is_text(column):
         return _numbers_of_text(column, notation, uri, findings)
     if not pd.api.types.is_numeric_dtype(column.dtype):
-        raise DataError(f"{uri}: column {column.name!r} has values of type {column.dtype}; the model needs numbers")
+        raise DataError(
+            f"{uri}: column {column.name!r} has values of type {column.dtype}, but the model needs numbers; correct "
+            "the column"
+        )
     values = column.to_numpy(np.float64, na_value=np.nan)
     infinite = np.isinf(values)
     if infinite.any():

@@ -104,8 +104,10 @@ def test_a_second_run_is_another_run(models: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").glob("as_of_date=*/*.parquet"))) == 2
 
 
-def test_the_deployment_is_the_name_of_the_model(models: Path, tmp_path: Path) -> None:
-    assert run(written(tmp_path, model={"deployment": "homes"}), models)[0] == 0
+def test_a_deployment_needs_a_cluster(models: Path, tmp_path: Path) -> None:
+    code, result = run(written(tmp_path, model={"deployment": "homes"}), models)
+    assert code == 64
+    assert "spec.model.name" in str(result["message"])
 
 
 def test_the_address_of_a_storage(models: Path, tmp_path: Path) -> None:

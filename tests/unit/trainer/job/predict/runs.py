@@ -109,7 +109,9 @@ class Outcome:
         return self.table().to_pandas()
 
 
-def config_of(trained: Trained, data: Path | dict[str, Any], uid: str = "p1", **spec: Any) -> PredictionConfig:
+def config_of(
+    trained: Trained, data: Path | dict[str, Any], uid: str = "p1", version: int = 1, **spec: Any
+) -> PredictionConfig:
     """Return the configuration of a PredictionJob."""
     fields = {"uri": f"file://{data}"} if isinstance(data, Path) else data
     keep = {"keep": spec.pop("keep")} if "keep" in spec else {}
@@ -119,7 +121,7 @@ def config_of(trained: Trained, data: Path | dict[str, Any], uid: str = "p1", **
             "name": "scores",
             "uid": uid,
             "modelName": MODEL,
-            "version": 1,
+            "version": version,
             "artifact": trained.artifact.model_dump(by_alias=True),
             "storage": STORAGE,
             "spec": {

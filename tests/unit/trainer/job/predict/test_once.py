@@ -173,6 +173,17 @@ def test_a_second_attempt_finds_the_result_of_the_first(
     assert {file: file.read_bytes() for file in first.output.rglob("*") if file.is_file()} == before
 
 
+def test_a_second_attempt_with_another_version_names_the_version_of_the_rows(trained: Trained, new: Path) -> None:
+    """The other version cannot even be opened. It is not needed, because the rows exist."""
+    first = predict(trained, new)
+    gone = trained.artifact.model_copy(update={"uri": f"{trained.artifact.uri}-gone"})
+    second = predict(replace(trained, artifact=gone), new, version=2)
+    assert second.code == 0, second.message
+    assert second.result.predictions == first.result.predictions
+    assert second.result.predictions is not None
+    assert second.result.predictions.version == 1
+
+
 def test_a_stop_between_two_parts_leaves_nothing_and_the_next_attempt_writes_once(
     trained: Trained, new: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
