@@ -152,7 +152,7 @@ def test_only_covariates_have_defaults_inside_a_list() -> None:
         if "[]" in path and "default" in node and kind is not MODEL_VERSION
     }
     names = ("required", "timeoutSeconds", "knownInFuture")
-    prefixes = ("TrainingJob spec", "TrainingSchedule spec.template.spec")
+    prefixes = ("TrainingJob spec", "TrainingSchedule spec.template.spec", "PredictionJob spec")
     assert paths == {f"{prefix}.data.covariates[].{name}" for prefix in prefixes for name in names}
 
 

@@ -227,7 +227,7 @@ def test_a_format_of_another_release_is_refused(own_model: Stored, tmp_path: Pat
     artifact = Artifact(uri=f"{own_model.artifact.uri}-other", manifest_sha256=sha256_of(body), size_bytes=1)
     code, message = load_in_process(Stored(own_model.model, 1, artifact, own_model.store), tmp_path)
     assert code == 78
-    assert message.startswith("the model's formats are lightgbm-2, this server reads lightgbm-text")
+    assert message.startswith("the model's formats are lightgbm-2, this image reads lightgbm-text")
 
 
 def test_a_storage_that_does_not_respond_is_reported(own_model: Stored, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_inspect_describes_a_version(trained: Path) -> None:
     assert lines["job"][:3] == ["local/line,", "attempt", "1,"]
     assert lines["framework"][:2] == ["LightGBM,", "Regression;"]
     assert "200 rows" in " ".join(lines["data"])
-    assert "one row in" in " ".join(lines["use"])
+    assert "one row in" in " ".join(lines["cost"])
     assert lines["num_iterations"] == ["5"]
     assert {lines[name][-1] for name in ("report.html", "validation.json", "metrics.parquet")} == {"ok"}
     assert " ".join(lines["manifest"]).startswith("sha256:")

@@ -72,7 +72,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trained": page_of_a_job(folder / "training", "report.html"),
         "profile": page_of_a_job(folder / "dataset", "profile.html", mode="Prepare"),
         "forecast": render_report(samples.forecasts(12, name)),
-        "ahead": render_report(dataclasses.replace(samples.ahead(first=name), backtest=samples.backtest(first=name))),
+        "future": render_report(dataclasses.replace(samples.forecast(first=name), backtest=samples.backtest(first=name))),
         "numbers": render_report(samples.numbers()),
         "classes": render_report(samples.classes()),
     }
@@ -85,11 +85,11 @@ HEADINGS = {
     "trained": {"line", "Predicted and actual", "Feature importance", "Cost of predictions"},
     "profile": {"line: the data", "Columns", "Findings"},
     "forecast": {"demand", "All series together", "The worst forecasts", "The best forecasts", "Search"},
-    "ahead": {"Forecast of the next 28 steps", "Backtest: 4 cutoffs, 7 steps apart", "By cutoff"},
+    "future": {"Forecast of the next 28 steps", "Backtest: 4 cutoffs, 7 steps apart", "By cutoff"},
     "numbers": {"Predicted and actual", "Feature importance"},
     "classes": {"Confusion matrix", "Separation of the classes"},
 }
-CHARTS = {"trained": 3, "profile": 3, "forecast": 12, "ahead": 12 + 2 + 2, "numbers": 3, "classes": 2}
+CHARTS = {"trained": 3, "profile": 3, "forecast": 12, "future": 12 + 2 + 2, "numbers": 3, "classes": 2}
 
 
 def coloured_share(screenshot: bytes, box: list[float], background: str) -> float:
