@@ -173,7 +173,7 @@ def test_rights_to_append_are_enough(database: DatabaseServer, output: Output, c
         ("nowhere.absent", ConfigError, "'nowhere' does not exist"),
         ("a.b.c", ConfigError, "schema.table"),
         ("x" * 64, ConfigError, "63 bytes"),
-        ("pg_catalog.pg_tables", ConfigError, "not a table"),
+        ("pg_catalog.pg_tables", ConfigError, "pg_catalog.pg_tables is a view"),
     ],
 )
 def test_tables_that_cannot_be_created(
