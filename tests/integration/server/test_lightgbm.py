@@ -133,7 +133,10 @@ BAD = {
     "an object as value": (changed("x", data=[1, {"a": 1}, 3]), "column 'x', row 2: {'a': 1} is not a number"),
     "too large a number": (changed("x", data=[10**400, 1, 2]), "column 'x' has a number that is too large"),
     "ragged": (changed("x", shape=[2], data=[1, 2]), "column 'open' has 3 rows and column 'x' has 2"),
-    "shape and data differ": (changed("x", shape=[4]), "column 'x' has the shape [4] but 3 values; send as many values as the shape says"),
+    "shape and data differ": (
+        changed("x", shape=[4]),
+        "column 'x' has the shape [4] but 3 values; send as many values as the shape says",
+    ),
     "a matrix": (changed("x", shape=[3, 2], data=[1] * 6), "column 'x' has the shape [3, 2]; send one value per row"),
     "no shape": (changed("x", shape=[]), "column 'x' has the shape []"),
     "no rows": (request_of(shops()[FEATURES].head(0)), "the request has no rows"),

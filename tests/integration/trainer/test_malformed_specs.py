@@ -126,7 +126,12 @@ BAD_SPECS = [
     bad_forecast("Prophet as ONNX", 78, "spec.export.onnx: framework Prophet", export={"onnx": True}),
     # ---- splits
     bad_spec("everything tests", 64, "spec.split.testFraction", split={"testFraction": 1.0}),
-    bad_spec("nothing to train", 64, "the sum of testFraction and validationFraction must be less than 1", split={"testFraction": 0.5, "validationFraction": 0.5}),
+    bad_spec(
+        "nothing to train",
+        64,
+        "the sum of testFraction and validationFraction must be less than 1",
+        split={"testFraction": 0.5, "validationFraction": 0.5},
+    ),
     bad_spec("unknown split", 64, "spec.split.strategy: Input should be", split={"strategy": "Sorted"}),
     bad_spec("group without one", 64, "split.strategy Group needs data.group", split={"strategy": "Group"}),
     bad_spec("time without one", 64, "split.strategy Time needs data.time", split={"strategy": "Time"}),

@@ -72,7 +72,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trained": page_of_a_job(folder / "training", "report.html"),
         "profile": page_of_a_job(folder / "dataset", "profile.html", mode="Prepare"),
         "forecast": render_report(samples.forecasts(12, name)),
-        "future": render_report(dataclasses.replace(samples.forecast(first=name), backtest=samples.backtest(first=name))),
+        "future": render_report(
+            dataclasses.replace(samples.forecast(first=name), backtest=samples.backtest(first=name))
+        ),
         "numbers": render_report(samples.numbers()),
         "classes": render_report(samples.classes()),
     }
