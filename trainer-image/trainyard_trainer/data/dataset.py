@@ -6,7 +6,7 @@ needs, so that there is only one copy of the frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -280,3 +280,18 @@ class Dataset:
         """Return the dataset with some of its series, by name. Each is trained as it would be among all series."""
         series = tuple(one for one in self.series if wanted(one.name))
         return replace(self, series=series, leading=tuple(sorted(self.golden_series)))
+
+    def known_ahead(self, names: Collection[str]) -> Self:
+        """Return the dataset with only these of its ``features``. The others count as not known in the future.
+
+        A model uses a covariate as it was in its training, also if newer data has future values of it.
+        """
+        kept = [number for number, name in enumerate(self.features) if name in names]
+        if len(kept) == len(self.features):
+            return self
+        return replace(
+            self,
+            features=tuple(self.features[number] for number in kept),
+            lagged=(*self.lagged, *(name for name in self.features if name not in names)),
+            ahead={name: values[:, kept] for name, values in self.ahead.items()} if kept else {},
+        )

@@ -335,7 +335,7 @@ def test_prophet_extrapolates_over_one_horizon_and_its_seasonal_naive_model_with
     dataset = dataset_until(tmp_path, TRAINED + HORIZON + 1)
     found = one.framework.refreshed(model, dataset)
     assert set(found.left_out) == {"a", "c"}
-    for text in (str(DAYS[TRAINED - 1].date()), "8 steps", "the limit is 7 steps", "refresh with Refit"):
+    for text in (str(DAYS[TRAINED - 1].date()), "8 steps", "the limit is 7 steps", "train a new version"):
         assert text in found.left_out["a"]
     asked = asked_after(dataset, "b")
     judged = dataset_until(tmp_path, TRAINED + 2 * HORIZON + 1, "b")
@@ -351,7 +351,7 @@ def test_prophet_models_of_older_releases_have_one_season_or_must_be_trained_aga
     assert set(one.framework.refreshed(older, dataset_until(tmp_path, TRAINED + 8)).left_out) == set("abc")
     oldest = dataclasses.replace(older, until={})
     left_out = one.framework.refreshed(oldest, dataset_until(tmp_path, TRAINED)).left_out
-    assert "does not have the end of its training" in left_out["a"]
+    assert "does not record the end of its training" in left_out["a"]
 
 
 def test_auto_scales_the_weights_if_a_member_leaves_a_series_out(tmp_path, saved):
@@ -369,7 +369,7 @@ def test_auto_scales_the_weights_if_a_member_leaves_a_series_out(tmp_path, saved
     dataset = dataset_until(tmp_path, TRAINED + HORIZON + 1)
     found = auto.framework.refreshed(model, dataset)
     assert set(found.left_out) == {"c"}
-    assert "refresh with Refit" in found.left_out["c"]
+    assert "train a new version" in found.left_out["c"]
     assert found.model.ends.names == ("a", "b")
     np.testing.assert_array_equal(found.model.weights, [[1.0, 0.0], [0.25, 0.75]])
     assert any(

@@ -105,6 +105,11 @@ def require_same_steps(dataset: Dataset, columns: Columns, frequency: str) -> No
             f"the model has times of {mine.zone or 'UTC'}, but the data has times of {theirs.zone or 'UTC'}"
         )
     missing = [name for name in columns.regressors if name not in dataset.features]
+    if missing and missing[0] in dataset.lagged:
+        raise DataError(
+            f"the model needs the future values of {missing[0]!r}, but the data has none: add rows after the last "
+            "target, or a covariate with knownInFuture"
+        )
     if missing:
         raise DataError(f"the data lacks the covariate {missing[0]!r} of the model")
 

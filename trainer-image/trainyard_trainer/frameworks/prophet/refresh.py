@@ -85,10 +85,11 @@ def _gaps(bundle: Bundle, dataset: Dataset, frequency: Frequency) -> npt.NDArray
 
 def _why(bundle: Bundle, series: str, gap: int, limit: int) -> str:
     if series not in bundle.until:
-        return "the model of an older release does not have the end of its training; train again or refresh with Refit"
+        return "a model of an older release does not record the end of its training; train a new version"
+    end = np.datetime64(bundle.until[series], "s")
     return (
-        f"the model extrapolates from the end of its training at {bundle.until[series]}, which is {gap} steps before "
-        f"the end of the data; the limit is {limit} steps, so train again or refresh with Refit"
+        f"the model extrapolates from the end of its training at {end}, which is {gap} steps before "
+        f"the end of the data; the limit is {limit} steps, so train a new version"
     )
 
 

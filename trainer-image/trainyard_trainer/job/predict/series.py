@@ -45,6 +45,8 @@ def forecast_series(job: Job, opened: Opened, predictor: Predictor) -> Predictio
         If the observations do not fit the model, or it can forecast none of the series.
     """
     observed = prepare_data(job)
+    if (signature := opened.manifest.signature) is not None:
+        observed = observed.known_ahead([column.name for column in signature.inputs])
     _require_frequency(observed, opened)
     framework = cast("ForecastFramework", predictor.framework)
     refreshed = framework.refreshed(predictor.model, observed)

@@ -314,6 +314,36 @@ def test_features_of_the_data_and_of_a_series(tmp_path: Path) -> None:
     assert difference.mean() > 2
 
 
+def with_visitors(future: int) -> pd.DataFrame:
+    """Return observations that follow the visitors of the same day, and rows with visitors after the last of them."""
+    frame = sales("2026-01-01", 140)
+    visitors = np.random.default_rng(5).integers(0, 20, len(frame))
+    frame = frame.assign(sold=frame["sold"] + 3.0 * visitors, visitors=visitors).astype({"sold": object})
+    frame.loc[frame.groupby("product").cumcount() >= 140 - future, "sold"] = None
+    return frame
+
+
+@pytest.mark.parametrize("framework", ["LightGBM", "StatsForecast", "Prophet"])
+def test_future_values_that_the_training_lacked_are_not_used(tmp_path: Path, framework: str) -> None:
+    spec = {**SPEC, "data": {**SPEC["data"], "features": ["visitors"]}, "framework": framework}
+    frame = with_visitors(HORIZON)
+    observed = frame[frame["sold"].notna()]
+    first = observed.groupby("product").head(130)
+    trained = train(tmp_path / "pod", table(tmp_path, first, "old.csv"), **spec)
+    expected = predict(trained, table(tmp_path, observed, "observed.csv"), uid="observed").frame()
+    found = predict(trained, table(tmp_path, frame), uid="future").frame()
+    pd.testing.assert_frame_equal(found.drop(columns="run"), expected.drop(columns="run"))
+
+
+@pytest.mark.parametrize("framework", ["LightGBM", "Prophet"])
+def test_future_values_that_the_training_had_are_needed(tmp_path: Path, framework: str) -> None:
+    spec = {**SPEC, "data": {**SPEC["data"], "features": ["visitors"]}, "framework": framework}
+    trained = train(tmp_path / "pod", table(tmp_path, with_visitors(HORIZON), "old.csv"), **spec)
+    found = predict(trained, table(tmp_path, with_visitors(0)), uid="without")
+    assert found.code == 65
+    assert "future values of 'visitors'" in found.message
+
+
 def test_duplicate_rows_and_rows_without_values_are_reported(lightgbm: Trained, tmp_path: Path) -> None:
     frame = sales("2026-01-01", 130)
     frame.loc[5, "sold"] = np.nan
