@@ -73,6 +73,8 @@ def predictions_of(champion: Champion, dataset: Dataset, data: Data, work: Path,
 
 def _of_series(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimit) -> Predictions:
     framework = cast("ForecastFramework", champion.framework)
+    if (signature := champion.manifest.signature) is not None:
+        dataset = dataset.known_ahead([column.name for column in signature.inputs])
     held = np.concatenate([np.arange(one.split, one.stop) for one in dataset.series])
     times = dataset.frame["ds"].to_numpy("datetime64[ns]")[held]
     names = np.repeat(np.array([one.name for one in dataset.series], dtype=object), _lengths(dataset))

@@ -188,6 +188,22 @@ def test_unreadable_data_in_another_attempt_is_a_reason_not_a_failure(nights, fi
     assert again.comparison.reason == "ChampionUnavailable"
 
 
+def test_a_forecast_of_data_that_has_future_values_since_the_champion(nights):
+    def visited(days, future):
+        frame = sales(days).astype({"sold": object})
+        frame["visitors"] = np.random.default_rng(4).integers(0, 20, len(frame))
+        frame["sold"] = frame["sold"] + 3.0 * frame["visitors"]
+        frame.loc[frame["day"] > frame["day"].max() - pd.Timedelta(days=future), "sold"] = None
+        return frame
+
+    spec = {**FORECAST, "data": {**FORECAST["data"], "features": ["visitors"]}}
+    champion = nights.train(visited(300, 0), **spec)
+    result = nights.train(visited(310, 7), champion=ref(champion), **spec)
+    assert result.comparison.reason == "Compared", result.comparison.message
+    mae = by_name(result)["mae"]
+    assert float(mae.value) < float(mae.champion), "only the new version knows the visitors of the day"
+
+
 # ---- a champion that cannot predict ----------------------------------------------------------------------------------
 
 
