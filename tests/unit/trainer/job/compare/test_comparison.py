@@ -200,8 +200,8 @@ def test_a_forecast_of_data_that_has_future_values_since_the_champion(nights):
     champion = nights.train(visited(300, 0), **spec)
     result = nights.train(visited(310, 7), champion=ref(champion), **spec)
     assert result.comparison.reason == "Compared", result.comparison.message
-    mae = by_name(result)["mae"]
-    assert float(mae.value) < float(mae.champion), "only the new version knows the visitors of the day"
+    found = by_name(result)["mase"]
+    assert float(found.value) < float(found.champion), "only the new version knows the visitors of the day"
 
 
 # ---- a champion that cannot predict ----------------------------------------------------------------------------------
